@@ -1,0 +1,1 @@
+"""How it is run: everything that starts, serves or installs."""

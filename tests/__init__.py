@@ -1,0 +1,1 @@
+"""Mirrors the rooms; a package, so that `tests/broker/` cannot shadow `broker`."""

@@ -1,0 +1,29 @@
+"""Fixtures that every room uses: the two servers, started when the first test asks, and a database a test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ops.embedded.postgres import EmbeddedPostgres
+from tests.support.servers import Rabbit, fresh_database, running_postgres, running_rabbit
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL for the session. A test that stops or kills it starts it again, or makes its own."""
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    """A RabbitMQ for the session; tests keep apart by the names of what they declare."""
+    with running_rabbit(tmp_path_factory.mktemp("rabbit")) as server:
+        yield server
+
+
+@pytest.fixture
+def dsn(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A fresh, empty database; gone after the test."""
+    with fresh_database(postgres.dsn) as fresh:
+        yield fresh

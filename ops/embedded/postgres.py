@@ -3,7 +3,8 @@
     new ── start ──> running ── stop (fast) or kill (immediate) ──> stopped ── start ──> running …
 
 `directory/` holds `cluster/` (the data), `postgres.log`, `password` (for TCP), `callboard.lock` and, unless
-its path is too long for a socket, `socket/`. Nothing is added to the machine: no user, no service, no changed permission.
+its path is too long for a socket, `socket/`. Nothing is added to the machine: no user, no service, no
+changed permission.
 """
 
 import os
@@ -32,12 +33,12 @@ from ops.embedded.process import (
     Identity,
     StartError,
     VersionMismatchError,
-    command_line,
     end,
     launch_command,
     private_directory,
     socket_directory,
     spawn,
+    stop_orphan,
     tail,
     take_directory,
     wait_until,
@@ -45,7 +46,7 @@ from ops.embedded.process import (
 
 # A recovery after a crash first reads all WAL since the last checkpoint (up to max_wal_size, 1 GB).
 START_LIMIT = timedelta(minutes=5)
-# An orphan is dead 11 ms after its parent; a fast stop of a full server writes its buffers out.
+# A fast stop of a full server writes its buffers out.
 STOP_GRACE = timedelta(seconds=30)
 LOG_LIMIT_BYTES = 10_000_000
 
@@ -194,8 +195,8 @@ class EmbeddedPostgres:
         if stamp.exists() and (written := stamp.read_text().strip()) != version:
             raise VersionMismatchError(
                 f"the data in {self._cluster} were written by PostgreSQL {written}, the binaries are"
-                f" {version}: set CALLBOARD_PG_BINDIR to binaries of {written}, pg_dump there and restore into a new"
-                " directory, or run pg_upgrade"
+                f" {version}: set CALLBOARD_PG_BINDIR to binaries of {written}, pg_dump with them and"
+                " restore into a new directory, or run pg_upgrade"
             )
 
     def _clear_the_dead(self) -> None:
@@ -206,20 +207,10 @@ class EmbeddedPostgres:
         """
         lock_file = self._cluster / "postmaster.pid"
         if lock_file.exists() and (first := lock_file.read_text().split("\n", 1)[0].strip()).isdigit():
-            self._end_orphan(int(first))
+            stop_orphan(int(first), str(self._cluster), signal.SIGINT)
         lock_file.unlink(missing_ok=True)
         for left in self._sockets.glob(".s.PGSQL.*"):
             left.unlink()
-
-    def _end_orphan(self, pid: int) -> None:
-        def gone() -> bool:
-            return str(self._cluster) not in (command_line(pid) or "")
-
-        if wait_until(gone, timedelta(milliseconds=100)):
-            return
-        os.kill(pid, signal.SIGINT)
-        if not wait_until(gone, STOP_GRACE):
-            raise DirectoryInUseError(f"process {pid} serves {self._cluster} and does not stop: end it first")
 
     def _await_ready(self, child: subprocess.Popen[bytes]) -> None:
         lock_file = self._cluster / "postmaster.pid"

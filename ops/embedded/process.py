@@ -1,4 +1,4 @@
-"""A supervisor's child processes: started so that they die with it, waited for, found again if they did not."""
+"""Child processes: started so that they die with their starter, waited for, found again if they did not."""
 
 import errno
 import fcntl
@@ -106,7 +106,7 @@ def spawn(
 
 
 def wait_until(ready: Callable[[], bool], within: timedelta) -> bool:
-    """Poll every 5 ms; False when the time is over. Servers put their state in files, and files do not call."""
+    """Poll every 5 ms; False when the time is over. A server puts its state in a file, which cannot call."""
     end = time.monotonic() + within.total_seconds()
     while not ready():
         if time.monotonic() > end:
@@ -129,7 +129,7 @@ def end(child: subprocess.Popen[bytes], signals: Sequence[signal.Signals], grace
 
 
 def command_line(pid: int) -> str | None:
-    """The command of a live process, or None. Pids are reused, in containers at once: alone they say nothing."""
+    """The command of a live process, or None. A pid alone says nothing: containers reuse it at once."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip() or None
     except OSError:
@@ -139,6 +139,22 @@ def command_line(pid: int) -> str | None:
         ["ps", "-ww", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
     )
     return found.stdout.strip() or None
+
+
+def stop_orphan(pid: int, mark: str, number: signal.Signals) -> None:
+    """End a server whose starter died, known by `mark` in its command line; another process is left alone.
+
+    Where the kernel tells children of their parent's death it is already dying (11 ms): hence the first wait.
+    """
+
+    def gone() -> bool:
+        return mark not in (command_line(pid) or "")
+
+    if wait_until(gone, timedelta(milliseconds=200)):
+        return
+    os.kill(pid, number)
+    if not wait_until(gone, timedelta(seconds=30)):
+        raise DirectoryInUseError(f"process {pid} serves {mark} and does not stop: end it first")
 
 
 def free_port() -> int:

@@ -1,0 +1,1 @@
+"""What is done: one domain a package, one actor a file, beside the stores and providers they use."""

@@ -7,9 +7,6 @@ its path is too long for a socket, `socket/`. Nothing is added to the machine: n
 changed permission.
 """
 
-import os
-import secrets
-import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -27,18 +24,17 @@ from ops.embedded.binaries import (
     reachable_binaries,
     reachable_data,
 )
+from ops.embedded.cluster import clean_environment, clear_the_dead, initialise, is_ready, refuse_other_version
 from ops.embedded.process import (
     DirectoryInUseError,
     EmbeddedError,
     Identity,
     StartError,
-    VersionMismatchError,
     end,
-    launch_command,
+    is_alive,
     private_directory,
     socket_directory,
     spawn,
-    stop_orphan,
     tail,
     take_directory,
     wait_until,
@@ -48,6 +44,9 @@ from ops.embedded.process import (
 START_LIMIT = timedelta(minutes=5)
 # A fast stop of a full server writes its buffers out.
 STOP_GRACE = timedelta(seconds=30)
+# What PostgreSQL says while sessions outlive a killed postmaster: each ends when it next looks up.
+SESSIONS_LEFT = "pre-existing shared memory block"
+SESSIONS_LEFT_LIMIT = timedelta(seconds=10)
 LOG_LIMIT_BYTES = 10_000_000
 
 
@@ -97,7 +96,7 @@ class EmbeddedPostgres:
 
         May be repeated after stop() and kill(). Raises EmbeddedError.
         """
-        if self._child is not None and self._child.poll() is None:
+        if self._child is not None and is_alive(self._child):
             raise DirectoryInUseError(
                 f"PostgreSQL in {self.directory} already runs as process {self._child.pid}"
             )
@@ -133,21 +132,35 @@ class EmbeddedPostgres:
         binaries = find_binaries()
         version = major_version(binaries)
         binaries = reachable_binaries(binaries, self._identity)
-        self._refuse_other_version(version)
+        refuse_other_version(self._cluster, version)
         if not self._cluster.exists():
-            self._initialise(binaries["initdb"])
-        self._clear_the_dead()
+            initialise(self._cluster, binaries["initdb"], self._password, self._identity)
+        clear_the_dead(self._cluster, self._sockets)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
             self.log.rename(self.log.with_suffix(".log.old"))
+        wait_until(lambda: self._serve(binaries["postgres"]), SESSIONS_LEFT_LIMIT)
+        if self._child is None:
+            raise StartError(f"sessions of a killed server still write to {self._cluster}: end them first")
+
+    def _serve(self, program: str) -> bool:
+        """False when sessions of the server before are not done yet. Raises StartError."""
+        begin = self.log.stat().st_size if self.log.exists() else 0
         self._child = spawn(
-            [binaries["postgres"], *self._arguments()],
+            [program, *self._arguments()],
             log=self.log,
             env=clean_environment(),
             # Immediate: nobody is left to wait for sessions, and recovery is what PostgreSQL is good at.
             death_signal=signal.SIGQUIT,
             identity=self._identity,
         )
-        self._await_ready(self._child)
+        try:
+            self._await_ready(self._child)
+        except StartError:
+            self._child = None
+            if SESSIONS_LEFT in self.log.read_bytes()[begin:].decode(errors="replace"):
+                return False
+            raise
+        return True
 
     def _arguments(self) -> list[str]:
         settings = {
@@ -163,54 +176,6 @@ class EmbeddedPostgres:
             str(self._cluster),
             *(part for item in settings.items() for part in ("-c", "=".join(item))),
         ]
-
-    def _initialise(self, initdb: str) -> None:
-        """Beside its place, then moved: an interrupted one is never taken for a cluster."""
-        fresh = self.directory / "cluster.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
-        self._password.touch(mode=0o600)
-        self._password.write_text(f"{secrets.token_urlsafe(24)}\n")
-        give_away(self.directory, self._identity)
-        command = [
-            initdb, "-D", str(fresh), "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256",
-            f"--pwfile={self._password}", "-E", "utf8", "--locale=C.UTF-8", "--no-instructions",
-        ]  # fmt: skip
-        made = subprocess.run(
-            launch_command(command, self._identity),
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if made.returncode != 0:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise StartError(
-                f"initdb of {self.directory} failed; make room or correct what it says:\n{made.stderr}"
-            )
-        fresh.rename(self._cluster)
-
-    def _refuse_other_version(self, version: str) -> None:
-        stamp = self._cluster / "PG_VERSION"
-        if stamp.exists() and (written := stamp.read_text().strip()) != version:
-            raise VersionMismatchError(
-                f"the data in {self._cluster} were written by PostgreSQL {written}, the binaries are"
-                f" {version}: set CALLBOARD_PG_BINDIR to binaries of {written}, pg_dump with them and"
-                " restore into a new directory, or run pg_upgrade"
-            )
-
-    def _clear_the_dead(self) -> None:
-        """End an orphan of ours and remove lock files of the dead, whose pid may be somebody else's by now.
-
-        PostgreSQL itself refuses a lock file whose pid lives, whoever that is. We hold the directory, so a
-        server on it can only be one whose starter is gone.
-        """
-        lock_file = self._cluster / "postmaster.pid"
-        if lock_file.exists() and (first := lock_file.read_text().split("\n", 1)[0].strip()).isdigit():
-            stop_orphan(int(first), str(self._cluster), signal.SIGINT)
-        lock_file.unlink(missing_ok=True)
-        for left in self._sockets.glob(".s.PGSQL.*"):
-            left.unlink()
 
     def _await_ready(self, child: subprocess.Popen[bytes]) -> None:
         lock_file = self._cluster / "postmaster.pid"
@@ -235,18 +200,3 @@ class EmbeddedPostgres:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-
-def is_ready(lock_file: Path, pid: int) -> bool:
-    """Line 1 of postmaster.pid is the server's pid, line 8 its state (PostgreSQL 10 and later)."""
-    try:
-        lines = lock_file.read_text().splitlines()
-    except OSError:
-        return False
-    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
-
-
-def clean_environment() -> dict[str, str]:
-    """Without PGDATA, PGPORT and their like, which the server reads and which mean another one."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    return {**kept, "LC_ALL": "C.UTF-8"}

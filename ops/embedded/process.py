@@ -1,5 +1,6 @@
 """Child processes: started so that they die with their starter, waited for, found again if they did not."""
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -95,7 +96,10 @@ def spawn(
             return
         outcome.append(child)
         started.set()
-        child.wait()
+        if sys.platform.startswith("linux"):
+            # Looks and does not reap: a `wait` here would hold the lock without which `poll` says "alive".
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 
     threading.Thread(target=keep, name=f"keeper of {Path(command[0]).name}", daemon=True).start()
     started.wait()
@@ -103,6 +107,11 @@ def spawn(
     if isinstance(child, OSError):
         raise StartError(f"{command[0]} could not be started: {child}") from child
     return child
+
+
+def is_alive(child: subprocess.Popen[bytes]) -> bool:
+    """False also for a child that was killed and is on its way out, which `poll` does not know yet."""
+    return child.poll() is None and command_line(child.pid) is not None
 
 
 def wait_until(ready: Callable[[], bool], within: timedelta) -> bool:

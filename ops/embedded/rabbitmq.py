@@ -22,6 +22,7 @@ from ops.embedded.process import (
     StartError,
     end,
     free_port,
+    is_alive,
     private_directory,
     socket_directory,
     spawn,
@@ -76,7 +77,7 @@ class EmbeddedRabbit:
 
     def start(self) -> None:
         """Return when the node takes connections, after 5 to 8 s. May be repeated after stop() and kill()."""
-        if self._children and self._children[-1].poll() is None:
+        if self._children and is_alive(self._children[-1]):
             raise DirectoryInUseError(f"RabbitMQ in {self.directory} already runs as process {self.pid}")
         self._end([])
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)

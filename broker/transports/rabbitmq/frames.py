@@ -1,8 +1,8 @@
 """AMQP frames of the two hot paths, as bytes: a message on its way out, a delivery on its way in.
 
-pika builds four objects and three writes for each message out and reads each delivery as three frames of
-generic objects: with eight headers 75 µs out and 60 µs in, against 8 and 12 here. Whatever is not plain is
-left to pika."""
+pika takes 27 µs to build the frames of a message with eight headers, then writes each of them by itself,
+and 34 µs to read one, before anything is called back; this takes 9 and 17. What is not plain is left to pika.
+"""
 
 import struct
 from collections.abc import Iterator, Mapping

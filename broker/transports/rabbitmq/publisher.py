@@ -83,9 +83,11 @@ class Publisher:
         self._connection.run_soon(lambda: self._start_errand(errand))
 
     def close(self, timeout: timedelta) -> None:
-        """Wait for the confirms of what was handed over, then fail the rest and end the thread."""
+        """Wait for the confirms of what was handed over, fail the rest, end the thread. Repeatable."""
         end = monotonic() + timeout.total_seconds()
         with self._counting:
+            if self._closed:
+                return
             self._closed = True
         unended: Future[list[Future[None]]] = Future()
         self._connection.run_soon(lambda: unended.set_result([batch.future for batch in self._unended()]))

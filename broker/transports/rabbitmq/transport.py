@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
+from time import monotonic
 
 from broker.errors import ConfigurationError, TransportUnavailableError
 from broker.topology import Binding, Topology
@@ -95,10 +96,11 @@ class RabbitmqTransport:
         self._refuse_other_process()
         with self._opening:
             self._closed = True
+        end = monotonic() + timeout.total_seconds()
         if self._consumer is not None:
             self._consumer.close(timeout)
         if self._publisher is not None:
-            self._publisher.close(timeout)
+            self._publisher.close(timedelta(seconds=max(0.0, end - monotonic())))
 
     def _run(self, steps: Sequence[Step], timeout: float) -> Answer:
         errand = Errand(steps)

@@ -30,7 +30,7 @@ from broker.transports.postgres.slots import Settlements, Slots, Subscription
 LOG = structlog.get_logger(__name__)
 
 CLEAN_UP = timedelta(seconds=10)
-"""How often rows are looked for that are ours by the table and not by our books (a fetch whose answer was lost).
+"""How often rows are looked for that are ours by the table, not by our books: a fetch whose answer was lost.
 Rare enough to cost nothing, and such a row needs a connection to break within one millisecond."""
 
 # The statistics of a queue table are always wrong, empty now, full in a second: no plan may depend on them.

@@ -75,6 +75,8 @@ def read_url(url: str) -> Target:
     scheme = parts.scheme.lower()
     if scheme not in _DEFAULT_PORTS:
         raise RefusedAddressError(f"only http and https are fetched, not {scheme[:20] or 'a bare path'}")
+    if not _NETLOC.fullmatch(parts.netloc):
+        raise RefusedAddressError("the brackets of the URL's host are in the wrong place")
     if "@" in parts.netloc:
         raise RefusedAddressError("a URL with a user name or password is not fetched")
     if port == 0:
@@ -160,6 +162,7 @@ def _reason_in_isatap(address: IPv6Address) -> str | None:
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNWANTED = re.compile(r"[\x00-\x20\x7f-\x9f\\\s]")
+_NETLOC = re.compile(r"[^\[\]]*|\[[0-9a-fA-F:.]+\](:[0-9]*)?")
 _PLAIN_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 

@@ -1,7 +1,7 @@
 """An analyser that asks a language model, over any endpoint that speaks OpenAI's chat completions."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx
@@ -36,7 +36,6 @@ class ModelAnalyser:
     model: str
     timeout: timedelta = timedelta(seconds=60)
     temperature: float = 0.2
-    transport: httpx.BaseTransport | None = field(default=None, repr=False)
 
     def analyse(self, prompt: str, facts: PageFacts) -> list[Recommendation]:
         user = f"{prompt}\n\nFacts of the page, as JSON:\n{facts_for_model(facts)}"
@@ -49,7 +48,7 @@ class ModelAnalyser:
         url = f"{self.base_url.rstrip('/')}/chat/completions"
         seconds = self.timeout.total_seconds()
         try:
-            with httpx.Client(timeout=seconds, trust_env=False, transport=self.transport) as client:
+            with httpx.Client(timeout=seconds, trust_env=False) as client:
                 response = client.post(url, json=body, headers=headers)
         except httpx.HTTPError as error:
             raise ModelUnavailableError(f"the model at {self.base_url} gave no answer: {error}") from error

@@ -33,7 +33,8 @@ class Backoff:
     attempts: int = 5
 
     def __post_init__(self) -> None:
-        if not isinstance(self.min, timedelta) or not isinstance(self.max, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+        delays: tuple[object, ...] = (self.min, self.max)
+        if not all(isinstance(delay, timedelta) for delay in delays):
             raise ConfigurationError(f"Backoff({self.min!r}, {self.max!r}): min and max must be timedeltas")
         faults = [fault for fault, found in self._faults().items() if found]
         if faults:

@@ -17,37 +17,24 @@ from schemas import InvalidPayload, JsonObject, parse
 DIGEST_BYTES = 16
 """128 bits: an accident between two payloads of one id is out of the question, and the row stays slim."""
 
-_EXACT = 2**53
-"""Up to here a float that is whole is the same number as the integer, and JavaScript writes it as one."""
-
 
 def digest(data: bytes) -> bytes:
     """Raises UndecodableError naming the place, if this is no JSON object that can be kept."""
-    return blake2b(canonical(read(data)).encode(), digest_size=DIGEST_BYTES).digest()
+    value = read(data, whole_numbers=True)
+    return blake2b(canonical(value).encode(), digest_size=DIGEST_BYTES).digest()
 
 
 def canonical(value: JsonValue) -> str:
-    """JSON with sorted keys, no white space and one spelling for every number."""
-    text = _ENCODER.encode(value)
-    return text if "." not in text and "e" not in text else _ENCODER.encode(_whole(value))
+    """JSON with sorted keys and no white space."""
+    return _ENCODER.encode(value)
 
 
-def read(data: bytes) -> JsonObject:
+def read(data: bytes, *, whole_numbers: bool = False) -> JsonObject:
     """`schemas.parse`, with the error of this house."""
     try:
-        return parse(data)
+        return parse(data, whole_numbers=whole_numbers)
     except InvalidPayload as error:
         raise UndecodableError(str(error), field=error.fields[0]) from None
-
-
-def _whole(value: JsonValue) -> JsonValue:
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < _EXACT else value
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return value
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

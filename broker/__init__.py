@@ -1,0 +1,50 @@
+"""How events travel and how what was done is remembered. What an author needs stands here."""
+
+from broker.actor import Actor, Chain, actor
+from broker.backoff import AI_API, DEFAULT, EMAIL, NO_RETRY, SALLA_API, SCRAPER, Backoff
+from broker.errors import CallboardError, ConfigurationError, PublishError, StepFailed
+from broker.middleware.base import Door, Policy
+from broker.outcomes import Failed, Ok, Result
+from broker.policies import Idempotency, Throttle
+from broker.publisher import Publisher
+from broker.retrying import retrying, retrying_async
+from broker.run.asynchronous import AsyncRun
+from broker.run.synchronous import Run
+from broker.settings import Settings, load_settings
+from broker.signals import NonRetriable, Postpone, RetryAfter
+from broker.wiring import Pipeline
+
+__all__ = [
+    "AI_API",
+    "Actor",
+    "AsyncRun",
+    "Backoff",
+    "CallboardError",
+    "Chain",
+    "ConfigurationError",
+    "DEFAULT",
+    "Door",
+    "EMAIL",
+    "Failed",
+    "Idempotency",
+    "NO_RETRY",
+    "NonRetriable",
+    "Ok",
+    "Pipeline",
+    "Policy",
+    "Postpone",
+    "PublishError",
+    "Publisher",
+    "Result",
+    "RetryAfter",
+    "Run",
+    "SALLA_API",
+    "SCRAPER",
+    "Settings",
+    "StepFailed",
+    "Throttle",
+    "actor",
+    "load_settings",
+    "retrying",
+    "retrying_async",
+]

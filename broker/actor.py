@@ -1,0 +1,193 @@
+"""Actors as an author declares them: a function, the events it hears and says, and its policies. Declaring does nothing else.
+
+`ops/boot.py` binds declarations to a broker; until then an actor is a value that can be called in a test.
+"""
+
+import difflib
+import inspect
+import types
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, Never, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, overload
+
+from pydantic import BaseModel
+
+from broker.backoff import DEFAULT, Backoff
+from broker.errors import ConfigurationError
+from broker.outcomes import Result
+from broker.policies import Idempotency, Throttle
+from broker.run.asynchronous import AsyncRun
+from broker.run.synchronous import Run
+from schemas import Event
+
+In = TypeVar("In", bound=Event, contravariant=True)
+Out = TypeVar("Out", bound=Event, covariant=True)
+Next = TypeVar("Next", bound=Event)
+E_ = TypeVar("E_", bound=Event)
+O_ = TypeVar("O_", bound=Event)
+
+OPTIONS = ("retry", "time_limit", "throttle", "idempotency", "publishes", "title", "aliases", "on_failure", "options")
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What an author asked for; each is read by the middleware of the same name."""
+
+    retry: Backoff = DEFAULT
+    time_limit: timedelta | None = None
+    throttle: Throttle | None = None
+    idempotency: Idempotency | None = None
+    options: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Options of middleware that an application added itself."""
+
+
+class Actor(Generic[In, Out]):
+    """A declared actor. `name` = path = queue = span.
+
+    `In` is the event (or union) it hears, `Out` what it returns: `scan | analyze` is checked by the type checker and at boot.
+    """
+
+    def __init__(self, fn: Callable[..., object], policies: Policies, **facts: Any) -> None:
+        self.fn = fn
+        self.name, self.domain = name_of(fn)
+        self.title: str = facts.get("title") or self.name
+        self.aliases: tuple[str, ...] = tuple(facts.get("aliases") or ())
+        self.on_failure: Actor[Any, Any] | None = facts.get("on_failure")
+        self.policies = policies
+        self.asynchronous = inspect.iscoroutinefunction(fn)
+        self.hears, self.returns = _signature(fn, self.name, self.asynchronous)
+        self.publishes: tuple[type[Event], ...] = tuple(
+            dict.fromkeys((*[kind for kind in self.returns if issubclass(kind, Event)], *(facts.get("publishes") or ())))
+        )
+
+    def __or__(self, other: "Actor[Out, Next]") -> "Chain[In, Next]":
+        return Chain((self, other))
+
+    def __repr__(self) -> str:
+        return f"Actor({self.name})"
+
+
+class Chain(Generic[In, Out]):
+    """Actors joined by `|`, first to last."""
+
+    def __init__(self, actors: Sequence[Actor[Any, Any]]) -> None:
+        self.actors = tuple(actors)
+
+    def __or__(self, other: Actor[Out, Next]) -> "Chain[In, Next]":
+        return Chain((*self.actors, other))
+
+
+class Declare(Protocol):
+    """The decorator that `@actor(…)` returns. What comes out is the event type of the return annotation."""
+
+    @overload
+    def __call__(self, fn: Callable[[E_, Run], O_ | None]) -> Actor[E_, O_]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: Callable[[E_, Run], Sequence[O_]]) -> Actor[E_, O_]: ...
+    @overload
+    def __call__(self, fn: Callable[[E_, Run], Result[Any, O_]]) -> Actor[E_, O_]: ...
+    @overload
+    def __call__(self, fn: Callable[[E_, Run], BaseModel | None]) -> Actor[E_, Never]: ...
+    @overload
+    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[O_ | None]]) -> Actor[E_, O_]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[Sequence[O_]]]) -> Actor[E_, O_]: ...
+    @overload
+    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[Result[Any, O_]]]) -> Actor[E_, O_]: ...
+    @overload
+    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[BaseModel | None]]) -> Actor[E_, Never]: ...
+
+
+def actor(
+    *,
+    retry: Backoff = DEFAULT,
+    time_limit: timedelta | None = None,
+    throttle: Throttle | None = None,
+    idempotency: Idempotency | None = None,
+    publishes: Sequence[type[Event]] = (),
+    title: str | None = None,
+    aliases: Sequence[str] = (),
+    on_failure: Actor[Any, Any] | None = None,
+    options: Mapping[str, object] | None = None,
+    **misspelt: Never,
+) -> Declare:
+    """Declare a function as an actor.
+
+    The first parameter's annotation is the trigger (a union hears several types); the return annotation and `publishes` say
+    what comes out. `aliases` keep a renamed actor's identity. Raises ConfigurationError for an unknown option, a missing
+    annotation, a key path the event does not have, or a limit that is not positive.
+    """
+    for name in misspelt:
+        near = difflib.get_close_matches(name, OPTIONS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"options are: {', '.join(OPTIONS)}"
+        raise ConfigurationError(f"@actor got an unknown option {name!r}; {hint}")
+    policies = Policies(retry, time_limit, throttle, idempotency, dict(options or {}))
+
+    def declare(fn: Callable[..., Any]) -> Actor[Any, Any]:
+        made: Actor[Any, Any] = Actor(
+            fn, policies, title=title, aliases=aliases, on_failure=on_failure, publishes=publishes
+        )
+        _check_policies(made)
+        return made
+
+    return declare
+
+
+def name_of(fn: Callable[..., object]) -> tuple[str, str]:
+    """Name and domain from the module path: `acme.actors.orders.generate` → `orders.generate`, `orders`.
+
+    Outside an `actors` room (a test, a notebook) the name is `<last module segment>.<function>`.
+    """
+    parts = fn.__module__.split(".")
+    function = getattr(fn, "__name__", "")
+    if "actors" not in parts:
+        return f"{parts[-1].strip('_')}.{function}", parts[-1]
+    inside = parts[parts.index("actors") + 1 :]
+    if len(inside) != 2 or inside[1] != function:
+        raise ConfigurationError(
+            f"{fn.__module__}.{function}: an actor lives in actors/<domain>/<verb>.py and its function is named <verb>"
+        )
+    return ".".join(inside), inside[0]
+
+
+def _signature(fn: Callable[..., object], name: str, asynchronous: bool) -> tuple[tuple[type[Event], ...], tuple[type, ...]]:
+    """The event types heard and the models returned, read from the annotations."""
+    try:
+        hints = get_type_hints(fn)
+    except NameError as error:
+        raise ConfigurationError(f"actor {name}: annotation cannot be resolved: {error}") from error
+    parameters = list(inspect.signature(fn).parameters)
+    wanted = AsyncRun if asynchronous else Run
+    if len(parameters) != 2 or hints.get(parameters[1]) is not wanted:
+        raise ConfigurationError(f"actor {name}: write it as ({'event: YourEvent'}, run: {wanted.__name__})")
+    heard = _members(hints.get(parameters[0]))
+    if not heard or not all(isinstance(kind, type) and issubclass(kind, Event) for kind in heard):
+        raise ConfigurationError(f"actor {name}: annotate its first parameter with the Event it hears")
+    for kind in heard:
+        if getattr(kind, "event_type", None) is None:
+            raise ConfigurationError(f"actor {name}: {kind.__name__} declares no type=…, so nothing can be published as it")
+    return tuple(heard), tuple(kind for kind in _members(hints.get("return")) if isinstance(kind, type))
+
+
+def _members(annotation: object) -> list[Any]:
+    """`A | list[B] | None` → [A, B]; `Result[X, A]` → [A]."""
+    if annotation is None or annotation is type(None):
+        return []
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return [member for part in get_args(annotation) for member in _members(part)]
+    if origin is Result:
+        return _members(get_args(annotation)[1])
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
+        return _members(get_args(annotation)[0])
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+
+
+def _check_policies(made: Actor[Any, Any]) -> None:
+    for policy in (made.policies.throttle, made.policies.idempotency):
+        if policy is not None:
+            policy.key_of(made.hears)
+    limit = made.policies.time_limit
+    if limit is not None and limit <= timedelta(0):
+        raise ConfigurationError(f"actor {made.name}: time_limit must be positive")

@@ -1,0 +1,159 @@
+"""The dramatiq broker: actors bound to the transport, and the policies in their one order."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+from uuid import UUID
+
+import dramatiq
+from dramatiq.broker import Broker
+from dramatiq.middleware import MiddlewareError
+from psycopg import Cursor
+
+from broker.actor import Actor
+from broker.errors import ConfigurationError
+from broker.journal.claims import Asked
+from broker.journal.intents import ClaimedRun, Record
+from broker.middleware.backoff import Backoff
+from broker.middleware.base import Door, Policy
+from broker.middleware.idempotency import Idempotency
+from broker.middleware.throttle import Throttle
+from broker.middleware.time_limit import TimeLimit
+from broker.middleware.trace import Trace
+from broker.topology import Topology, topology
+from broker.work import Work
+from schemas import Event, InvalidPayload, UnknownType, UnknownVersion, validate
+
+P = TypeVar("P", bound=Policy)
+
+
+def standard_policies() -> list[Policy]:
+    """Outermost first. Trace sees everything; doors in the order in which they may refuse (a duplicate uses no start); the time
+    limit is the innermost around the body; backoff decides about whatever came out."""
+    return [Trace(), Idempotency(), Throttle(), TimeLimit(), Backoff()]
+
+
+class HookError(MiddlewareError):  # type: ignore[misc]  # dramatiq is partly untyped
+    """A before hook broke. dramatiq would log it and run the actor: the door closes instead."""
+
+
+class BoundActor(dramatiq.Actor[..., None]):
+    """An actor on a broker. Its call is the one place where an error cannot be lost; the guarantees live there."""
+
+    def __init__(self, declared: Actor[Any, Any], broker: "CallboardBroker") -> None:
+        self.declared = declared
+        self.house = broker
+        super().__init__(
+            broker.perform,
+            broker=broker,
+            actor_name=declared.name,
+            queue_name=declared.name,
+            priority=0,
+            options=dict(declared.policies.options),
+        )
+
+    def __call__(self, work: Work) -> None:
+        """Perform the run and hand its outcome to the journal; raises the body's error after that, for after-hooks."""
+        self.house.perform(work)
+
+
+class CallboardBroker(Broker):
+    """Holds actors and policies; the engine gives it its transport and performer."""
+
+    def __init__(self, namespace: str, middleware: Sequence[dramatiq.Middleware] = ()) -> None:
+        self.namespace = namespace
+        self.declared: dict[str, Actor[Any, Any]] = {}
+        self.perform: Callable[[Work], None] = _not_started
+        self.records_full: Callable[[], bool] = lambda: False
+        self.transaction_recorded: Callable[[Record, bool], None] = lambda record, held: None
+        super().__init__(middleware=[*standard_policies(), *middleware])
+        self.queues = {}
+
+    @property
+    def policies(self) -> list[Policy]:
+        return [m for m in self.middleware if isinstance(m, Policy)]
+
+    def policy(self, kind: type[P]) -> P:
+        """The first policy of a kind. Raises ConfigurationError when it was removed."""
+        for middleware in self.middleware:
+            if isinstance(middleware, kind):
+                return middleware
+        raise ConfigurationError(f"the middleware list has no {kind.__name__}: put it back")
+
+    def bind(self, actors: Iterable[Actor[Any, Any]]) -> None:
+        """Declare actors. Raises ConfigurationError for two of one name and for options that no middleware reads."""
+        for actor in actors:
+            if (other := self.declared.get(actor.name)) is not None and other is not actor:
+                raise ConfigurationError(f"two actors are named {actor.name}: {other.fn.__module__} and {actor.fn.__module__}")
+            unknown = set(actor.policies.options) - self.actor_options
+            if unknown:
+                raise ConfigurationError(
+                    f"actor {actor.name}: no middleware reads the option {', '.join(sorted(unknown))}; "
+                    f"known are {', '.join(sorted(self.actor_options))}"
+                )
+            if actor.name not in self.declared:
+                self.declared[actor.name] = actor
+                BoundActor(actor, self)
+
+    def declare_queue(self, queue_name: str) -> None:
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues[queue_name] = None
+            self.emit_after("declare_queue", queue_name)
+
+    def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        """As dramatiq's, but an ordinary error in a `process_message` hook refuses the run instead of being logged."""
+        if signal != "process_message":
+            return super().emit_before(signal, *args, **kwargs)
+        for middleware in self.middleware:
+            try:
+                middleware.before_process_message(self, *args, **kwargs)
+            except MiddlewareError:
+                raise
+            except Exception as error:
+                raise HookError(f"{type(middleware).__name__}.before_process_message: {type(error).__name__}") from error
+
+    def topology(self) -> Topology:
+        """Queues and bindings of the declared actors; a renamed actor's old queues are still consumed, but no longer bound."""
+        hears = {name: [kind.event_type for kind in actor.hears] for name, actor in self.declared.items()}
+        return topology(self.namespace, {**{alias: [] for a in self.declared.values() for alias in a.aliases}, **hears})
+
+    def actor_of_queue(self, queue: str) -> Actor[Any, Any] | None:
+        """The actor that consumes a queue, by its name or an alias."""
+        if (actor := self.declared.get(queue)) is not None:
+            return actor
+        return next((actor for actor in self.declared.values() if queue in actor.aliases), None)
+
+    def traced(self, event_type: str, id: UUID) -> tuple[str | None, str | None]:
+        return self.policy(Trace).traced(event_type, id)
+
+    def step_span(self, name: str) -> AbstractContextManager[Any]:
+        trace = next((m for m in self.middleware if isinstance(m, Trace)), None)
+        return trace.step_span(name) if trace is not None else nullcontext()
+
+
+class PolicyDoors:
+    """The doors of a broker, as the journal asks them."""
+
+    def __init__(self, broker: CallboardBroker) -> None:
+        self._actors = broker.declared
+        self._doors = [policy for policy in broker.policies if isinstance(policy, Door)]
+        self._guarded = {name for name, actor in self._actors.items() if any(door.guards(actor) for door in self._doors)}
+
+    def guards(self, actor: str) -> bool:
+        return actor in self._guarded
+
+    def read(self, run: ClaimedRun) -> Event | None:
+        try:
+            run.event = validate(run.envelope.type, run.envelope.version, run.envelope.data)
+        except (InvalidPayload, UnknownType, UnknownVersion):
+            return None
+        return run.event
+
+    def ask(self, cursor: Cursor, asked: Sequence[Asked]) -> None:
+        for door in self._doors:
+            door.ask(cursor, [run for run in asked if run.status is None], self._actors)
+
+
+def _not_started(work: Work) -> None:
+    raise ConfigurationError(f"actor {work.actor.name}: the engine has not been started")

@@ -1,0 +1,69 @@
+"""Connections to PostgreSQL: how they are opened, what they are named, and which schema they see."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg_pool import ConnectionPool
+
+CONNECT_TIMEOUT_SECONDS = 5
+"""Long enough for a server under load, short enough that an unreachable one is retried while it still matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the engine's state lives. `schema` is the namespace; every connection's search_path is set to it."""
+
+    url: str
+    schema: str = "callboard"
+    direct_url: str | None = None
+    """A DSN past any transaction pooler, for session locks and LISTEN; None means that `url` is direct."""
+
+    def connect(self, name: str, *, direct: bool = False, autocommit: bool = True) -> psycopg.Connection:
+        """Open one connection named `callboard <name>` in pg_stat_activity. Raises psycopg.OperationalError."""
+        dsn = (self.direct_url or self.url) if direct else self.url
+        connection = psycopg.connect(dsn, autocommit=autocommit, **self._arguments(name))  # type: ignore[arg-type]
+        self._prepare(connection)
+        return connection
+
+    def pool(self, name: str, size: int) -> ConnectionPool[psycopg.Connection]:
+        """A closed pool of at most `size` connections; open it after the process has forked, never before."""
+        return ConnectionPool(
+            self.url,
+            min_size=0,
+            max_size=size,
+            kwargs=self._arguments(name),
+            configure=self._prepare,
+            open=False,
+            timeout=30,
+            name=name,
+        )
+
+    @contextmanager
+    def once(self, name: str) -> Iterator[psycopg.Connection]:
+        """One autocommit connection for a command that does a few statements."""
+        with self.connect(name) as connection:
+            yield connection
+
+    def _arguments(self, name: str) -> dict[str, object]:
+        return {
+            "application_name": f"callboard {name}"[:63],
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            "prepare_threshold": 1,
+        }
+
+    def _prepare(self, connection: psycopg.Connection) -> None:
+        """Set what a transaction pooler or a DSN's `options` may not carry. Commits, so that a rollback does not undo it."""
+        path = sql.SQL("set search_path to {}").format(sql.Identifier(self.schema))
+        connection.execute(path)
+        # A worker that died without closing its socket must not keep row locks: the server looks every 300 ms.
+        connection.execute("set client_connection_check_interval to 300")
+        connection.execute("set idle_in_transaction_session_timeout to '60s'")
+        if not connection.autocommit:
+            connection.commit()

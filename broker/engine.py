@@ -1,0 +1,198 @@
+"""The engine of one process: everything that stands between a transport and an actor, joined and started in order.
+
+    transport ─ intake ─ journal ─ worker threads / event loop
+                            │              │
+                          keeper        journal ─ outbox ─ transport
+"""
+
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+from uuid import UUID, uuid4
+
+import structlog
+from psycopg import Connection
+
+from broker.broker import CallboardBroker, PolicyDoors
+from broker.database import Database
+from broker.errors import JournalError
+from broker.intake import Intake
+from broker.journal.batch import Batch, Identity, Outbox
+from broker.journal.intents import Answer, ClaimedRun, Record
+from broker.journal.writer import Journal
+from broker.keeper import Keeper
+from broker.outbox import Relay, StoredOutbox
+from broker.perform import Performer
+from broker.run.tools import Tools
+from broker.settings import Settings
+from broker.takeover import Takeover
+from broker.timers import Timers
+from broker.transports.base import Transport
+from broker.transports.postgres import PostgresTransport
+from broker.transports.postgres.outbox import RoutedOutbox
+from broker.work import Work
+from broker.worker import Loop, Settler, Threads
+
+log = structlog.get_logger(__name__)
+
+
+class Engine:
+    """Start it after the process has forked; `stop` finishes or hands back what runs. One a process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: CallboardBroker,
+        transport: Transport,
+        *,
+        queues: list[str] | None = None,
+        pipelines: dict[tuple[str, str], str] | None = None,
+        name: str | None = None,
+        on_crash: Callable[[], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._transport = transport
+        self._topology = broker.topology()
+        self._queues = queues if queues is not None else [*self._topology.queues, self._topology.unheard, self._topology.dead]
+        self.database: Database = settings.database
+        short = name or f"{socket.gethostname()}:{secrets.token_hex(3)}"
+        self.identity = Identity(_worker_id(transport), short[-40:], secrets.randbits(62), _version())
+        outbox = self._outbox()
+        self._batch = Batch(self.identity, PolicyDoors(broker), outbox)
+        self.journal = Journal(self.database, self._batch, on_crash=on_crash)
+        if isinstance(outbox, StoredOutbox):
+            outbox.ledger = self.journal
+        self._pool = self.database.pool(f"actors {self.identity.name}", settings.threads + 2)
+        self._records = threading.BoundedSemaphore(settings.records_in_flight)
+        self._performer = Performer(broker, source=settings.source, tools=self._tools, settle=self._settle)
+        settler = Settler(self._performer, self._finished)
+        self._threads = Threads(broker, settler, settings.threads)
+        self._loop = Loop(broker, self._performer, settler)
+        self._intake = Intake(
+            broker,
+            self.journal,
+            self._topology,
+            self._hand_over,
+            sync_room=settings.threads * 2,
+            async_room=settings.async_slots,
+            max_bytes=settings.hard_event_bytes,
+            pipelines=pipelines or {},
+        )
+        self.keeper = self._keeper()
+        broker.perform = self._performer.perform
+        broker.records_full = lambda: self._records._value <= 1
+        broker.transaction_recorded = self._transaction_recorded
+
+    def start(self) -> None:
+        """Connect, lock, then consume. Raises TransportUnavailableError or psycopg errors when something is not there."""
+        self._pool.open()
+        self.journal.start()
+        self.keeper.start()
+        self.keeper.ready.wait()
+        self._threads.start()
+        self._loop.start()
+        prefetch = max(2 * self._settings.threads, 32)
+        self._transport.subscribe(self._queues, self._intake, prefetch)
+        log.info("worker_started", worker=self.identity.name, queues=len(self._queues), threads=self._settings.threads)
+
+    def stop(self, grace: timedelta | None = None) -> bool:
+        """Stop taking, finish or hand back, close. False if bodies were still running at the end of the grace: their runs are
+        taken over as soon as this process is gone."""
+        limit = grace if grace is not None else self._settings.grace
+        self._transport.unsubscribe()
+        self._intake.stop()
+        unstarted, threads_done = self._threads.finish(limit)
+        for work in unstarted:
+            with suppress(JournalError):
+                self._performer.hand_back(work)
+        loop_done = self._loop.finish(limit)
+        self.journal.close()
+        self.keeper.stop()
+        self._transport.close()
+        self._pool.close(timeout=2)
+        if threads_done and loop_done:
+            self._sign_off()
+        return threads_done and loop_done
+
+    def _sign_off(self) -> None:
+        """Leave no worker row behind; without it nobody would look for our lock."""
+        with suppress(Exception), self.database.once("sign-off") as connection:
+            connection.execute("delete from worker where id = %s and not exists (select 1 from run r where r.id = any(live) "
+                               "and r.worker = worker.id and r.status = 'running')", (self.identity.id,))
+
+    def _outbox(self) -> Outbox:
+        if isinstance(self._transport, PostgresTransport):
+            return RoutedOutbox(self._transport, self._topology.unheard)
+        return StoredOutbox(self._transport)
+
+    def _keeper(self) -> Keeper:
+        settings = self._settings
+        return Keeper(
+            self.database,
+            self.identity,
+            takeover=Takeover(self.identity.id, lease=settings.lease, crash_limit=settings.crash_limit),
+            timers=Timers(self._transport, self._topology),
+            relay=Relay(self._transport),
+            interval=settings.sweep_interval,
+        )
+
+    def _tools(self, work: Work) -> Tools:
+        return Tools(self.journal, work.guard, self._pool, self._write_record, self._broker.step_span)
+
+    def _write_record(self, connection: Connection, record: Record) -> bool:
+        with connection.cursor() as cursor:
+            return self._batch.write_one(cursor, record)
+
+    def _settle(self, record: Record, work: Work) -> None:
+        self._records.acquire()
+
+        def settled(answer: Answer | BaseException) -> None:
+            self._records.release()
+            if isinstance(answer, BaseException):
+                self._refused(work, answer)
+
+        self.journal.submit(record, settled)
+
+    def _refused(self, work: Work, error: BaseException) -> None:
+        """PostgreSQL refuses the outcome (a constraint, a faulty statement of the author's): then the attempt has failed."""
+        if work.refused:
+            log.error("outcome_refused_twice", run_id=str(work.claimed.id), error=str(error))
+            return
+        work.refused = True
+        record = self._performer.refused(work, error)
+        self.journal.submit(record, lambda answer: self._refused(work, answer) if isinstance(answer, BaseException) else None)
+
+    def _transaction_recorded(self, record: Record, held: bool) -> None:
+        """A run ended in its own transaction: send what left it, and forget the run."""
+        self._batch.forget(record.run_id)
+        if held and record.end is not None and record.end.outgoing:
+            self._batch.outbox.committed(record.end.outgoing)
+
+    def _hand_over(self, claimed: ClaimedRun) -> None:
+        """From the journal's thread: a claimed run, to whoever performs it."""
+        actor = self._broker.actor_of_queue(claimed.actor)
+        assert actor is not None  # claims are made for declared actors; resumes for runs of queues they own
+        work = Work(actor, claimed)
+        if actor.asynchronous:
+            self._loop.perform(work)
+        else:
+            self._threads.perform(work)
+
+    def _finished(self, asynchronous: bool) -> None:
+        self._intake.finished(asynchronous)
+
+
+def _worker_id(transport: Transport) -> UUID:
+    return transport.worker_id if isinstance(transport, PostgresTransport) else uuid4()
+
+
+def _version() -> str:
+    try:
+        return version("callboard")
+    except PackageNotFoundError:
+        return "source"

@@ -1,0 +1,79 @@
+"""Every error Callboard raises.
+
+    CallboardError
+    ├── ConfigurationError        the code or the settings are wrong: found at `callboard check` and at boot
+    │   └── TopologyMismatchError a queue exists with other arguments
+    ├── EventError                an event cannot be accepted
+    │   ├── UndecodableError      bytes that are no CloudEvent
+    │   ├── InvalidEventError     the payload does not fit its type
+    │   ├── UnknownEventError     a type or version nobody declared
+    │   └── EventTooLargeError    past the hard size limit
+    ├── TransportUnavailableError the transport's server cannot be reached
+    ├── PublishError              not confirmed: it may or may not have arrived, publish the same event again
+    ├── JournalError              a record was refused by PostgreSQL and is not committed
+    ├── StepFailed                a step used up its own retries
+    ├── CodeChangedError          a stored result or event no longer fits the code
+    └── NotFoundError             no such run, event or dead letter
+
+What an actor raises to steer its run stands in `broker/signals.py`.
+"""
+
+
+class CallboardError(Exception):
+    """The root of all errors raised by Callboard."""
+
+
+class ConfigurationError(CallboardError):
+    """The code or the settings are wrong; the message says what to change."""
+
+
+class TopologyMismatchError(ConfigurationError):
+    """A queue or exchange exists with other arguments than declared."""
+
+
+class EventError(CallboardError):
+    """An event cannot be accepted. `field` names the faulty place, or is None for the whole."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class UndecodableError(EventError):
+    """The bytes are no CloudEvent."""
+
+
+class InvalidEventError(EventError):
+    """The payload does not fit its declared type."""
+
+
+class UnknownEventError(EventError):
+    """No event of this type and version is declared here."""
+
+
+class EventTooLargeError(EventError):
+    """The event is larger than the hard limit."""
+
+
+class TransportUnavailableError(CallboardError):
+    """The transport's server cannot be reached."""
+
+
+class PublishError(CallboardError):
+    """The hand-over was not confirmed: the event may or may not have arrived. Publishing it again is safe: its id is kept."""
+
+
+class JournalError(CallboardError):
+    """PostgreSQL refused a record; nothing of it is committed."""
+
+
+class StepFailed(CallboardError):  # noqa: N818  the name an author writes in `except`
+    """A step with retries of its own has used them up. The last error is its `__cause__`."""
+
+
+class CodeChangedError(CallboardError):
+    """A stored result or event no longer validates against the code that reads it."""
+
+
+class NotFoundError(CallboardError):
+    """No row with this id."""

@@ -1,0 +1,197 @@
+"""From a delivery to a claim: decode, validate, ask the journal, settle the delivery, hand the run on.
+
+Claims are made only while there is room (one ahead per slot), so the backlog stays in the queue, where others can take it.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from broker.broker import CallboardBroker
+from broker.codec import WakeUp, decode
+from broker.digest import digest
+from broker.errors import EventError, EventTooLargeError, JournalError, UndecodableError
+from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Intent, Park, Recorded, Resume
+from broker.journal.writer import Journal
+from broker.topology import Topology
+from broker.transports.base import Delivery
+from schemas import Envelope, InvalidPayload, UnknownType, UnknownVersion, find, validate
+
+log = structlog.get_logger(__name__)
+
+HandOver = Callable[[ClaimedRun], None]
+
+
+class Lane:
+    """Deliveries of one kind of actor (threads or coroutines) and the room for their runs."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.waiting: deque[Delivery] = deque()
+
+
+class Intake:
+    """The sink of a process. `finished` frees the room of a run that has left its slot."""
+
+    def __init__(
+        self,
+        broker: CallboardBroker,
+        journal: Journal,
+        topology: Topology,
+        hand_over: HandOver,
+        *,
+        sync_room: int,
+        async_room: int,
+        max_bytes: int,
+        pipelines: dict[tuple[str, str], str],
+    ) -> None:
+        self._broker = broker
+        self._journal = journal
+        self._topology = topology
+        self._hand_over = hand_over
+        self._max_bytes = max_bytes
+        self._pipelines = pipelines
+        self._lanes = {False: Lane(sync_room), True: Lane(async_room)}
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def offer(self, delivery: Delivery) -> None:
+        """Called from the transport's thread."""
+        lane = self._lane(delivery.queue)
+        with self._lock:
+            lane.waiting.append(delivery)
+        self._pump(lane)
+
+    def finished(self, asynchronous: bool) -> None:
+        """A run has left its slot."""
+        lane = self._lanes[asynchronous]
+        with self._lock:
+            lane.room += 1
+        self._pump(lane)
+
+    def stop(self) -> None:
+        """Take no more; what was not claimed goes back to its queue."""
+        with self._lock:
+            self._stopped = True
+            unclaimed = [delivery for lane in self._lanes.values() for delivery in lane.waiting]
+            for lane in self._lanes.values():
+                lane.waiting.clear()
+        for delivery in unclaimed:
+            delivery.give_back()
+
+    def _lane(self, queue: str) -> Lane:
+        actor = self._broker.actor_of_queue(queue)
+        return self._lanes[actor is not None and actor.asynchronous]
+
+    def _pump(self, lane: Lane) -> None:
+        while (delivery := self._next(lane)) is not None:
+            intent = self._intent(delivery)
+            try:
+                self._journal.submit(intent, partial(self._answered, lane, delivery, intent))
+            except JournalError:
+                delivery.give_back()
+
+    def _next(self, lane: Lane) -> Delivery | None:
+        """A delivery to claim, its room taken; None without delivery or room."""
+        with self._lock:
+            while lane.waiting and lane.room > 0 and not self._stopped:
+                delivery = lane.waiting.popleft()
+                if delivery.alive:
+                    lane.room -= 1
+                    return delivery
+            return None
+
+    def _intent(self, delivery: Delivery) -> Intent:
+        """What to ask of the journal. Never raises: what cannot be a run is parked."""
+        try:
+            message = decode(delivery.body, delivery.headers, delivery.content_type, max_bytes=self._max_bytes)
+        except EventError as error:
+            return _park(delivery, "too large" if isinstance(error, EventTooLargeError) else "undecodable", error)
+        if isinstance(message, WakeUp):
+            return Resume(message.run_id, message.wake, delivery.row_id)
+        if delivery.queue in self._topology.house_queues:
+            return self._house(delivery, message)
+        return self._claim(delivery, message)
+
+    def _claim(self, delivery: Delivery, envelope: Envelope) -> Intent:
+        actor = self._broker.actor_of_queue(delivery.queue)
+        try:
+            event = validate(envelope.type, envelope.version, envelope.data)
+            payload = digest(envelope.data)
+        except UndecodableError as error:
+            return _park(delivery, "invalid payload", error, envelope)
+        except UnknownType as error:
+            return _park(delivery, "unknown type", error, envelope, "type")
+        except UnknownVersion as error:
+            return _park(delivery, "unknown version", error, envelope, "schemaversion")
+        except InvalidPayload as error:
+            return _park(delivery, "invalid payload", error, envelope, ", ".join(error.fields))
+        if actor is None or not isinstance(event, actor.hears):
+            wrong = UndecodableError(f"{delivery.queue} does not hear {envelope.type}", field="type")
+            return _park(delivery, "unknown type", wrong, envelope, "type")
+        pipeline = self._pipelines.get((actor.name, envelope.type))
+        return Claim(actor.name, envelope, event, payload, pipeline, delivery.row_id)
+
+    def _house(self, delivery: Delivery, envelope: Envelope) -> Park:
+        if delivery.queue == self._topology.dead:
+            gone = UndecodableError("RabbitMQ gave the message up; see its x-death header", field=None)
+            return _park(delivery, "delivery limit", gone, envelope)
+        try:
+            find(envelope.type)
+        except UnknownType as error:
+            return _park(delivery, "unknown type", error, envelope, "type")
+        unheard = UndecodableError(f"no actor hears {envelope.type}", field="type")
+        return _park(delivery, "unheard", unheard, envelope)
+
+    def _answered(self, lane: Lane, delivery: Delivery, intent: Intent, answer: Answer | BaseException) -> None:
+        """In the journal's thread: the intent is committed, or PostgreSQL refused it."""
+        if isinstance(answer, BaseException):
+            return self._refused(lane, delivery, intent, answer)
+        delivery.mark_deleted()
+        delivery.ack()
+        if isinstance(answer, ClaimedRun):
+            self._hand_over(answer)
+            return None
+        if not isinstance(answer, Recorded):
+            log.debug("delivery_declined", queue=delivery.queue, status=answer.status, reason=answer.reason)
+        with self._lock:
+            lane.room += 1
+        self._pump(lane)
+        return None
+
+    def _refused(self, lane: Lane, delivery: Delivery, intent: Intent, error: BaseException) -> None:
+        """A claim that PostgreSQL cannot hold is parked with its raw bytes; a park that fails goes back to its queue."""
+        if isinstance(intent, Park):
+            log.error("park_refused", queue=delivery.queue, error=str(error))
+            delivery.give_back()
+            with self._lock:
+                lane.room += 1
+            return
+        park = _park(delivery, "refused by database", error)
+        self._journal.submit(park, partial(self._answered, lane, delivery, park))
+
+
+def _park(
+    delivery: Delivery, reason: str, error: BaseException, envelope: Envelope | None = None, field: str | None = None
+) -> Park:
+    """A dead letter with the raw message. Its text names the field and never a value."""
+    traceparent = envelope.traceparent if envelope else None
+    return Park(
+        DeadLetter(
+            reason,
+            str(error).replace("\0", "\\0"),
+            queue=delivery.queue,
+            event_id=envelope.id if envelope else None,
+            event_source=envelope.source if envelope else None,
+            event_type=envelope.type if envelope else None,
+            field=field or getattr(error, "field", None),
+            body=delivery.body,
+            headers={name: value.replace("\0", "") for name, value in delivery.headers.items()},
+            content_type=delivery.content_type.replace("\0", ""),
+            trace_id=traceparent.split("-")[1] if traceparent else None,
+        ),
+        delivery.row_id,
+    )

@@ -1,0 +1,189 @@
+"""What may be asked of the journal, as values. An intent may be applied again after an unanswered commit: tokens make it safe."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from broker.transports.base import WireMessage
+from schemas import Envelope, Event, uuid7
+
+Json = str
+"""JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that leaves a commit. `delay` keeps it in the outbox until it is due."""
+
+    id: UUID
+    message: WireMessage
+    delay: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One durable part of a run. `delay` is set for `failing` (its next try) and `waiting` (a sleep)."""
+
+    name: str
+    occurrence: int
+    status: str
+    attempt: int
+    duration: timedelta
+    tries: int = 1
+    result: Json | None = None
+    error: str | None = None
+    delay: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """Why an attempt failed, and how long until the next. Texts carry no payload."""
+
+    kind: str
+    error: str
+    trace: str | None = None
+    step: str | None = None
+    delay: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What we stopped trying. With a run the event stands in its row; without, `body` and `headers` hold the raw message."""
+
+    reason: str
+    error: str
+    id: UUID = field(default_factory=uuid7)
+    queue: str | None = None
+    event_id: str | None = None
+    event_source: str | None = None
+    event_type: str | None = None
+    field: str | None = None
+    step: str | None = None
+    body: bytes | None = None
+    headers: Mapping[str, str] | None = None
+    content_type: str | None = None
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt leaves `running`. `delay` makes it due again; `final` statuses carry none."""
+
+    status: str
+    result: Json | None = None
+    reason: str | None = None
+    delay: timedelta | None = None
+    writes: Sequence[tuple[str, Mapping[str, object] | Sequence[object]]] = ()
+    outgoing: Sequence[Outgoing] = ()
+    failure: FailedAttempt | None = None
+    dead: DeadLetter | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """Steps and, perhaps, the end of a run's attempt; written only while the fence holds."""
+
+    run_id: UUID
+    fence: int
+    steps: Sequence[StepRow] = ()
+    end: End | None = None
+    token: UUID = field(default_factory=uuid4)
+
+    @property
+    def locks(self) -> bool:
+        """Whether the run's row must be held before anything else is written."""
+        return bool(self.steps) or (self.end is not None and bool(self.end.writes))
+
+
+@dataclass(slots=True)
+class Claim:
+    """One delivery's event for one actor."""
+
+    actor: str
+    envelope: Envelope
+    event: Event
+    digest: bytes
+    pipeline: str | None = None
+    row_id: int | None = None
+    run_id: UUID = field(default_factory=uuid7)
+    token: UUID = field(default_factory=uuid4)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.envelope.id, self.envelope.source, self.actor)
+
+
+@dataclass(slots=True)
+class Resume:
+    """A wake-up: go on with a waiting run, if `wake` still is its current one."""
+
+    run_id: UUID
+    wake: UUID
+    row_id: int | None = None
+    token: UUID = field(default_factory=uuid4)
+
+
+@dataclass(slots=True)
+class Park:
+    """A delivery that can be no run: a dead letter with the raw message."""
+
+    letter: DeadLetter
+    row_id: int | None = None
+
+
+@dataclass(slots=True)
+class Sent:
+    """Outbox rows whose messages are confirmed."""
+
+    ids: Sequence[UUID]
+
+
+Intent = Record | Claim | Resume | Park | Sent
+
+
+@dataclass(slots=True)
+class StoredStep:
+    """A step as an earlier attempt left it. `due_in` is what is left of its delay, by the database's clock."""
+
+    status: str
+    tries: int
+    result: Json | None
+    error: str | None
+    due_in: timedelta | None
+
+
+@dataclass(slots=True)
+class ClaimedRun:
+    """A run that is ours to perform."""
+
+    id: UUID
+    actor: str
+    envelope: Envelope
+    fence: int
+    attempt: int
+    event: Event | None = None
+    """Validated already (first claim), or None: `envelope.data` is still to be validated."""
+    rerun: int = 0
+    crashes: int = 0
+    pipeline: str | None = None
+    started_at: datetime | None = None
+    steps: Mapping[tuple[str, int], StoredStep] = field(default_factory=dict[tuple[str, int], StoredStep])
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A claim or resume that is not ours to perform: `duplicate`, `postponed`, `skipped` or `parked`."""
+
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A record is committed. `held` False: the fence was lost and nothing of it was written."""
+
+    held: bool
+
+
+Answer = ClaimedRun | Declined | Recorded

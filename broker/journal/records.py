@@ -1,0 +1,190 @@
+"""How records, parked deliveries and confirmed messages of one batch are written. Every function runs in the batch's transaction.
+
+The run's row is locked by the statement that checks the fence and stays locked until the commit, so a fence that held when it was
+checked holds when the effects become visible: a stale worker writes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg import Cursor
+from psycopg.types.json import Jsonb
+
+from broker.journal.intents import DeadLetter, End, Park, Record, Recorded, Sent
+
+_HOLD = """
+select r.id from run r join unnest(%s::uuid[], %s::bigint[]) as k (id, fence) on r.id = k.id
+where r.fence = k.fence and r.status = 'running' order by r.id for no key update of r"""
+
+_ALREADY = "select id, record from run where id = any(%s) and record = any(%s) for no key update"
+
+_STEPS = """
+insert into step (run_id, name, occurrence, status, tries, due_at, result, error, attempt, started_at, finished_at)
+select run_id, name, occurrence, status, tries, clock() + delay, result, error, attempt, clock() - duration, clock()
+from unnest(%s::uuid[], %s::text[], %s::int[], %s::text[], %s::int[], %s::interval[], %s::jsonb[], %s::text[], %s::int[],
+            %s::interval[])
+     as s (run_id, name, occurrence, status, tries, delay, result, error, attempt, duration)
+on conflict (run_id, name, occurrence) do update
+set status = excluded.status, tries = excluded.tries, due_at = excluded.due_at, result = excluded.result,
+    error = excluded.error, attempt = excluded.attempt, started_at = excluded.started_at, finished_at = excluded.finished_at
+where step.status <> 'done'"""
+
+_ENDS = """
+update run r
+set status = e.status, record = e.token, result = coalesce(e.result, r.result), reason = e.reason,
+    due_at = clock() + e.delay, wake = e.wake, sends = 0,
+    finished_at = case when e.delay is null then clock() end
+from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::uuid[], %s::jsonb[], %s::text[], %s::interval[], %s::uuid[])
+     as e (id, fence, status, token, result, reason, delay, wake)
+where r.id = e.id and r.fence = e.fence and r.status = 'running'
+returning r.id"""
+
+_ATTEMPTS = """
+insert into attempt (run_id, rerun, attempt, failed_at, kind, error, trace, step, delay)
+select a.run_id, r.rerun, r.attempt, clock(), a.kind, a.error, a.trace, a.step, a.delay
+from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::interval[])
+     as a (run_id, kind, error, trace, step, delay) join run r on r.id = a.run_id"""
+
+_DEAD_RUNS = """
+insert into dead_letter (id, created_at, reason, queue, actor, run_id, rerun, event_id, event_source, event_type, field, step, error,
+                         event, trace_id, attempts)
+select %s, clock(), %s, r.actor, r.actor, r.id, r.rerun, r.event_id, r.event_source, r.event_type, %s, %s, %s, r.event,
+       split_part(r.traceparent, '-', 2),
+       coalesce((select jsonb_agg(jsonb_build_object('attempt', a.attempt, 'at', a.failed_at, 'kind', a.kind, 'error', a.error,
+                                                     'trace', a.trace, 'step', a.step) order by a.id)
+                 from attempt a where a.run_id = r.id and a.rerun = r.rerun), '[]')
+from run r where r.id = %s
+on conflict (id) do nothing"""
+
+_RELEASE_KEYS = "delete from limit_idempotency where run_id = any(%s) and not keep"
+
+_PARKED = """
+insert into dead_letter (id, created_at, reason, queue, actor, event_id, event_source, event_type, field, error, body, headers,
+                         content_type, trace_id)
+values (%s, clock(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (id) do nothing"""
+
+_SENT = "delete from outbox where id = any(%s)"
+_DELIVERED = "delete from delivery where id = any(%s)"
+
+
+def already_recorded(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:
+    """Tokens of records that an unanswered commit did write. Waits for that commit's transaction to end: a plain read could miss it."""
+    rows = cursor.execute(_ALREADY, ([r.run_id for r in records], [r.token for r in records])).fetchall()
+    return {token for _, token in rows}
+
+
+def write_records(cursor: Cursor, records: Sequence[Record]) -> list[tuple[Record, Recorded]]:
+    """Steps, then effects, then ends; what the fence does not hold for is left out whole."""
+    held = _hold(cursor, [record for record in records if record.locks])
+    owned = [record for record in records if not record.locks or record.run_id in held]
+    _write_steps(cursor, [record for record in owned if record.steps])
+    _write_effects(cursor, [record.end for record in owned if record.end is not None and record.end.writes])
+    ended = _write_ends(cursor, [record for record in owned if record.end is not None])
+    return [(record, Recorded(record.run_id in (ended if record.end else held))) for record in records]
+
+
+def write_parked(cursor: Cursor, parked: Sequence[Park]) -> None:
+    """Dead letters without a run."""
+    rows = [_parked_row(park.letter) for park in parked]
+    cursor.executemany(_PARKED, rows)
+
+
+def delete_sent(cursor: Cursor, sent: Sequence[Sent]) -> None:
+    cursor.execute(_SENT, ([id for intent in sent for id in intent.ids],))
+
+
+def delete_delivered(cursor: Cursor, row_ids: Sequence[int]) -> None:
+    """Settle deliveries of the `postgres` transport in the commit that owns them."""
+    cursor.execute(_DELIVERED, (list(row_ids),))
+
+
+def _hold(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:
+    if not records:
+        return set()
+    keys = sorted({(record.run_id, record.fence) for record in records})
+    return {id for (id,) in cursor.execute(_HOLD, ([k[0] for k in keys], [k[1] for k in keys])).fetchall()}
+
+
+def _write_steps(cursor: Cursor, records: Sequence[Record]) -> None:
+    latest = {(r.run_id, s.name, s.occurrence): s for r in records for s in r.steps}
+    if not latest:
+        return
+    rows = [
+        (key[0], s.name, s.occurrence, s.status, s.tries, s.delay, s.result, s.error, s.attempt, s.duration)
+        for key, s in sorted(latest.items())
+    ]
+    cursor.execute(_STEPS, columns(rows))
+
+
+def _write_effects(cursor: Cursor, ends: Sequence[End]) -> None:
+    """Each run's statements in their order; the n-th statements of all runs with the same text go to the server together."""
+    for turn in range(max((len(end.writes) for end in ends), default=0)):
+        together: dict[str, list[Any]] = defaultdict(list)
+        for end in ends:
+            if turn < len(end.writes):
+                statement, parameters = end.writes[turn]
+                together[statement].append(_adapted(parameters))
+        for statement, parameter_sets in together.items():
+            if len(parameter_sets) == 1:
+                cursor.execute(statement.encode(), parameter_sets[0])
+            else:
+                cursor.executemany(statement.encode(), parameter_sets)
+
+
+def _adapted(parameters: Mapping[str, object] | Sequence[object]) -> Mapping[str, object] | Sequence[object]:
+    """Dictionaries among the parameters are JSON; everything else is adapted by psycopg."""
+    if isinstance(parameters, Mapping):
+        return {name: Jsonb(value) if isinstance(value, dict) else value for name, value in parameters.items()}
+    return [Jsonb(value) if isinstance(value, dict) else value for value in parameters]
+
+
+def _write_ends(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:
+    pairs = sorted(((r, r.end) for r in records if r.end), key=lambda pair: pair[0].run_id)
+    if not pairs:
+        return set()
+    rows = [
+        (r.run_id, r.fence, e.status, r.token, e.result, e.reason, e.delay, uuid4() if e.delay is not None else None)
+        for r, e in pairs
+    ]
+    ended = {id for (id,) in cursor.execute(_ENDS, columns(rows)).fetchall()}
+    written = [(r, e) for r, e in pairs if r.run_id in ended]
+    _write_failures(cursor, written)
+    return ended
+
+
+def _write_failures(cursor: Cursor, ends: Sequence[tuple[Record, End]]) -> None:
+    failed = [
+        (r.run_id, f.kind, f.error, f.trace, f.step, f.delay) for r, e in ends if (f := e.failure) is not None
+    ]
+    if failed:
+        cursor.execute(_ATTEMPTS, columns(failed))
+    dead = [(d.id, d.reason, d.field, d.step, d.error, r.run_id) for r, e in ends if (d := e.dead) is not None]
+    if dead:
+        cursor.executemany(_DEAD_RUNS, dead)
+        cursor.execute(_RELEASE_KEYS, ([row[-1] for row in dead],))
+
+
+def _parked_row(letter: DeadLetter) -> tuple[object, ...]:
+    return (
+        letter.id,
+        letter.reason,
+        letter.queue,
+        letter.queue,
+        letter.event_id,
+        letter.event_source,
+        letter.event_type,
+        letter.field,
+        letter.error,
+        letter.body,
+        Jsonb(dict(letter.headers or {})),
+        letter.content_type,
+        letter.trace_id,
+    )
+
+
+def columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as one list a column, for `unnest`."""
+    return [list(column) for column in zip(*rows, strict=True)]

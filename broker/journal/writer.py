@@ -1,0 +1,227 @@
+"""The writer: one thread and one connection a process that group-commits whatever has gathered.
+
+There is no timer: at low load an intent is committed at once, at high load a commit an intent becomes a commit a batch.
+
+    gather → apply → commit → answer
+               │
+               ├ connection lost, deadlock, no space (08, 40, 53, 57)  → the same batch again, on a new connection
+               ├ data error (22, 23, a faulty statement)               → halves, down to the guilty one, which is told
+               └ a row is locked (55P03)                               → halves, down to the one, which goes alone elsewhere
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+
+import psycopg
+import structlog
+
+from broker.database import Database
+from broker.errors import JournalError
+from broker.journal.batch import Batch
+from broker.journal.intents import Answer, Intent, Outgoing, Record
+
+log = structlog.get_logger(__name__)
+
+Settle = Callable[[Answer | BaseException], None]
+
+BATCH_SIZE = 256
+"""Intents in one commit: past this the gain is gone (31-47 µs an intent at 50) and one bad intent costs more to find."""
+QUEUE_SIZE = 10_000
+"""Intents waiting before a submitter is made to wait."""
+BEAT = timedelta(seconds=1)
+"""An idle worker's heartbeat: a tenth of the default lease."""
+_REPEAT = ("08", "40", "53", "57", "25")
+_LOCKED = "55P03"
+
+
+class Journal:
+    """Submit intents from any thread; each is answered once, after its commit. `close` commits what is left."""
+
+    def __init__(self, database: Database, batch: Batch, *, on_crash: Callable[[], None] | None = None) -> None:
+        self._database = database
+        self._batch = batch
+        self._waiting: deque[tuple[Intent, Settle]] = deque()
+        self._ready = threading.Condition()
+        self._closing = False
+        self._connection: psycopg.Connection | None = None
+        self._alone = ThreadPoolExecutor(2, thread_name_prefix="journal-alone")
+        self._on_crash = on_crash or (lambda: os._exit(70))
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self.outage = threading.Event()
+        """Set while PostgreSQL does not answer: consumers pause and time limits stand still."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, intent: Intent, settle: Settle) -> None:
+        """Hand over an intent. `settle` is called in the journal's thread and must not block.
+
+        Waits only when QUEUE_SIZE intents are waiting already, and never in the journal's own thread. Raises JournalError
+        after `close`.
+        """
+        own = threading.current_thread() is self._thread
+        with self._ready:
+            self._ready.wait_for(lambda: own or self._closing or len(self._waiting) < QUEUE_SIZE)
+            if self._closing and not own:
+                raise JournalError("the journal is closed: this process is stopping")
+            self._waiting.append((intent, settle))
+            self._ready.notify_all()
+
+    def ask(self, intent: Intent) -> "Future[Answer]":
+        """Submit and get a future: the answer, or JournalError with PostgreSQL's error as its cause."""
+        future: Future[Answer] = Future()
+
+        def settle(answer: Answer | BaseException) -> None:
+            if isinstance(answer, BaseException):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+        self.submit(intent, settle)
+        return future
+
+    def close(self, timeout: timedelta = timedelta(seconds=10)) -> None:
+        """Commit what is waiting, then stop. What is not committed in time is not answered: its runs are taken over."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout.total_seconds())
+        self._alone.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self) -> None:
+        try:
+            while (gathered := self._gather()) is not None:
+                self._commit(gathered, repeated=False)
+        except BaseException:
+            log.exception("journal_crashed")
+            self._on_crash()
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+
+    def _gather(self) -> list[tuple[Intent, Settle]] | None:
+        """What has gathered; empty after a second of silence (time to beat); None when closed and empty."""
+        with self._ready:
+            if not self._waiting and not self._closing:
+                self._ready.wait(BEAT.total_seconds())
+            if self._closing and not self._waiting:
+                return None
+            gathered = [self._waiting.popleft() for _ in range(min(BATCH_SIZE, len(self._waiting)))]
+            if gathered:
+                self._ready.notify_all()
+            return gathered
+
+    def _commit(self, pairs: Sequence[tuple[Intent, Settle]], *, repeated: bool) -> None:
+        """Commit one batch, whatever it takes; every intent is answered when this returns, or has gone alone."""
+        pause = 0.05
+        while True:
+            try:
+                connection = self._connected()
+                answers = self._batch.apply(connection, [intent for intent, _ in pairs], repeated=repeated)
+            except psycopg.Error as error:
+                if not _to_be_repeated(error, self._connection):
+                    return self._divide(pairs, error, repeated=repeated)
+                repeated = True
+                self._lost(error)
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+                if self._closing and pause >= 2.0:
+                    log.error("journal_closed_during_outage", unanswered=len(pairs))
+                    return
+            else:
+                self.outage.clear()
+                return self._answer(pairs, answers)
+
+    def _divide(self, pairs: Sequence[tuple[Intent, Settle]], error: psycopg.Error, *, repeated: bool) -> None:
+        if len(pairs) > 1:
+            middle = len(pairs) // 2
+            self._commit(pairs[:middle], repeated=repeated)
+            self._commit(pairs[middle:], repeated=repeated)
+        elif not pairs:
+            log.warning("heartbeat_refused", error=type(error).__name__)
+        elif error.sqlstate == _LOCKED and isinstance(pairs[0][0], Record):
+            self._alone.submit(self._commit_alone, pairs[0], repeated=repeated)
+        elif error.sqlstate == _LOCKED:
+            # A claim waits for another's commit or for a limit's row: both are held for one short transaction.
+            with self._ready:
+                self._waiting.append(pairs[0])
+        else:
+            failure = JournalError(f"PostgreSQL refused it: {describe(error)}")
+            failure.__cause__ = error
+            pairs[0][1](failure)
+
+    def _commit_alone(self, pair: tuple[Intent, Settle], *, repeated: bool) -> None:
+        """An intent that waits for somebody's row lock, on a connection of its own, so that nobody waits with it."""
+        intent, settle = pair
+        pause = 0.05
+        while True:
+            try:
+                with self._database.connect("journal alone") as connection:
+                    answers = self._batch.apply(connection, [intent], repeated=repeated, alone=True)
+                return self._answer([pair], answers)
+            except psycopg.Error as error:
+                if not (_to_be_repeated(error, None) or error.sqlstate == _LOCKED):
+                    failure = JournalError(f"PostgreSQL refused it: {describe(error)}")
+                    failure.__cause__ = error
+                    return settle(failure)
+                repeated = True
+                log.warning("journal_alone_repeats", error=describe(error))
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+
+    def _answer(self, pairs: Sequence[tuple[Intent, Settle]], answers: Sequence[tuple[Intent, Answer]]) -> None:
+        by_intent = {id(intent): answer for intent, answer in answers}
+        leaving: list[Outgoing] = []
+        for intent, settle in pairs:
+            answer = by_intent[id(intent)]
+            if isinstance(intent, Record) and intent.end is not None and getattr(answer, "held", False):
+                leaving += intent.end.outgoing
+            settle(answer)
+        if leaving:
+            self._batch.outbox.committed(leaving)
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._database.connect("journal")
+            # A batch is small; whatever takes longer is a server in trouble, and the batch is repeated.
+            self._connection.execute("set statement_timeout to '30s'")
+        return self._connection
+
+    def _lost(self, error: psycopg.Error) -> None:
+        if not self.outage.is_set():
+            log.warning("journal_interrupted", error=describe(error))
+        self.outage.set()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _to_be_repeated(error: psycopg.Error, connection: psycopg.Connection | None) -> bool:
+    if error.sqlstate is None:
+        lost = connection is None or connection.closed or connection.broken
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost
+    return error.sqlstate[:2] in _REPEAT
+
+
+def describe(error: psycopg.Error) -> str:
+    """A PostgreSQL error without the values it quotes: state, primary message, table, column, constraint."""
+    diagnostic = error.diag
+    if diagnostic.sqlstate is None:
+        return type(error).__name__
+    where = ", ".join(
+        f"{label} {value}"
+        for label, value in (
+            ("table", diagnostic.table_name),
+            ("column", diagnostic.column_name),
+            ("constraint", diagnostic.constraint_name),
+        )
+        if value
+    )
+    message = (diagnostic.message_primary or "").split('"')[0].strip(" :")
+    return f"{diagnostic.sqlstate} {message}" + (f" ({where})" if where else "")

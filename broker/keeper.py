@@ -1,0 +1,117 @@
+"""One thread a process that holds the worker's lock and, while it leads, sweeps: the dead, the due timers, the due outbox.
+
+Every worker tries to lead; a session lock decides. The leader's death frees the lock, and the next look of another finds it.
+"""
+
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from datetime import timedelta
+
+import psycopg
+import structlog
+
+from broker.database import Database
+from broker.journal.batch import Identity
+from broker.outbox import Relay
+from broker.takeover import Takeover
+from broker.timers import Timers
+
+log = structlog.get_logger(__name__)
+
+_HOLD = "select pg_advisory_lock(%s)"
+_LEAD = "select pg_try_advisory_lock(%s)"
+MAX_PAUSE_SECONDS = 2.0
+
+
+class Keeper:
+    """Start after the journal; `ready` is set once the lock is held, and only then may the process consume."""
+
+    def __init__(
+        self,
+        database: Database,
+        identity: Identity,
+        *,
+        takeover: Takeover,
+        timers: Timers,
+        relay: Relay,
+        interval: timedelta,
+        also: Callable[[psycopg.Connection], None] | None = None,
+    ) -> None:
+        self._database = database
+        self._identity = identity
+        self._takeover = takeover
+        self._timers = timers
+        self._relay = relay
+        self._interval = interval
+        self._also = also
+        self._stop = threading.Event()
+        self._nudged = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self.ready = threading.Event()
+        self.leading = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def nudge(self) -> None:
+        """Look now instead of at the next interval; for tests that move the clock."""
+        self._nudged.set()
+
+    def stop(self, timeout: timedelta = timedelta(seconds=5)) -> None:
+        """Release lock and leadership by closing the connection."""
+        self._stop.set()
+        self._nudged.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout.total_seconds())
+
+    def _run(self) -> None:
+        pause = 0.05
+        while not self._stop.is_set():
+            try:
+                with self._database.connect(f"keeper {self._identity.name}", direct=True) as connection:
+                    self._hold(connection)
+                    pause = 0.05
+                    while not self._stop.is_set():
+                        self._look(connection)
+            except psycopg.Error as error:
+                log.warning("keeper_interrupted", error=type(error).__name__)
+                self._stop.wait(pause)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+            finally:
+                self._identity.locked = False
+                self.leading = False
+
+    def _hold(self, connection: psycopg.Connection) -> None:
+        """Take this worker's lock. It waits only for a session of our own that the server has not yet given up."""
+        connection.execute(_HOLD, (self._identity.lock_key,))
+        self._identity.locked = True
+        self.ready.set()
+
+    def _look(self, connection: psycopg.Connection) -> None:
+        began = time.monotonic()
+        if not self.leading:
+            row = connection.execute(_LEAD, (leader_key(self._database.schema),)).fetchone()
+            self.leading = bool(row and row[0])
+        busy = self._sweep(connection) if self.leading else False
+        if not self.leading:
+            connection.execute("select 1")  # notice a lost session, and with it the lost lock, within an interval
+        if not busy:
+            left = self._interval.total_seconds() - (time.monotonic() - began)
+            self._nudged.wait(max(left, 0))
+            self._nudged.clear()
+
+    def _sweep(self, connection: psycopg.Connection) -> bool:
+        """True when a full batch was found: there is more."""
+        self._takeover.sweep(connection)
+        woken = self._timers.sweep(connection)
+        sent = self._relay.sweep(connection)
+        if self._also is not None:
+            self._also(connection)
+        return max(woken, sent) >= 500
+
+
+def leader_key(schema: str) -> int:
+    """One leader a namespace."""
+    return 0x6C656164_00000000 | zlib.crc32(schema.encode())

@@ -1,0 +1,1 @@
+"""The policies, one a file, in the one order in which they stand."""

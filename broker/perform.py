@@ -1,0 +1,192 @@
+"""From a claimed run to its recorded outcome: read the event, run the body between the policies, classify, record.
+
+    claimed ─ read ─ body ─ classify ─ record
+                │      │        └ completed | suspended | retried | dead
+                └──────┴─ whatever is raised becomes an outcome; nothing is logged and dropped
+"""
+
+import asyncio
+import json
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from broker.actor import Actor
+from broker.broker import CallboardBroker
+from broker.codec import encode
+from broker.errors import CodeChangedError
+from broker.journal.intents import DeadLetter, End, FailedAttempt, Outgoing, Record
+from broker.middleware.backoff import Backoff, GiveUp
+from broker.run.asynchronous import AsyncRun
+from broker.run.core import Core, describe
+from broker.run.synchronous import Run
+from broker.run.tools import Tools
+from broker.signals import Fenced, Postpone, Suspended, TimeLimitReached
+from broker.work import Work
+from schemas import Event, FailedEvent, Failure, InvalidPayload, UnknownType, UnknownVersion, derived, validate, wrap
+
+Toolmaker = Callable[[Work], Tools]
+Settle = Callable[[Record, Work], None]
+"""Hands a record to the journal; may wait for room, never for the commit."""
+
+
+class Performer:
+    """Performs claimed runs. One a process, shared by its worker threads and its event loop."""
+
+    def __init__(self, broker: CallboardBroker, *, source: str, tools: Toolmaker, settle: Settle) -> None:
+        self._broker = broker
+        self._source = source
+        self._tools = tools
+        self._settle = settle
+
+    def perform(self, work: Work) -> None:
+        """A sync body, in a worker thread. Re-raises the body's error after its outcome was handed over, for after-hooks."""
+        tools = self._tools(work)
+        core = Core(work.claimed, source=self._source, traced=self._broker.traced)
+        run = Run(core, tools)
+        end: End | None = None
+        try:
+            event = self._read(work)
+            with ExitStack() as policies:
+                self._enter(policies, work)
+                returned = work.actor.fn(event, run)
+            end = core.completed(returned)
+        except BaseException as error:
+            work.error = error
+            run.abandon_transaction()
+            end = self._classify(work, error)
+        self._finish(work, run, tools, end)
+        _reraise(work.error)
+
+    async def perform_async(self, work: Work, post: Callable[[Callable[[], None]], None]) -> None:
+        """A coroutine, on the process's loop. It ends when its outcome is handed over."""
+        tools = self._tools(work)
+        core = Core(work.claimed, source=self._source, traced=self._broker.traced)
+        end: End | None = None
+        try:
+            event = self._read(work)
+            with ExitStack() as policies:
+                self._enter(policies, work)
+                returned = await work.actor.fn(event, AsyncRun(core, tools, post))  # type: ignore[misc]
+            end = core.completed(returned)
+        except BaseException as error:
+            work.error = error
+            end = self._classify(work, error)
+        if end is not None:
+            await asyncio.to_thread(self._record, work, end) if self._broker.records_full() else self._record(work, end)
+        _reraise(work.error)
+
+    def settle_unperformed(self, work: Work, error: BaseException | None) -> None:
+        """A hook refused the run before its body was entered: a skip without an error, else a failed attempt."""
+        work.error = error
+        end = End("skipped", reason="skipped by a middleware") if error is None else self._classify(work, error)
+        if end is not None:
+            self._record(work, end)
+
+    def hand_back(self, work: Work) -> None:
+        """Return an unstarted run: another worker may start it at once; no attempt is counted."""
+        self._record(work, End("queued", reason="handed back", delay=timedelta(0)))
+
+    def refused(self, work: Work, error: BaseException) -> Record:
+        """The outcome could not be written (a constraint, a faulty statement of the author's): the attempt has failed."""
+        work.error = error
+        return Record(work.claimed.id, work.claimed.fence, end=self._failed(work, error))
+
+    def _enter(self, policies: ExitStack, work: Work) -> None:
+        for policy in self._broker.policies:
+            policies.enter_context(policy.around(work))
+
+    def _read(self, work: Work) -> Event:
+        claimed = work.claimed
+        if claimed.event is not None:
+            return claimed.event
+        try:
+            return validate(claimed.envelope.type, claimed.envelope.version, claimed.envelope.data)
+        except (InvalidPayload, UnknownType, UnknownVersion) as error:
+            raise CodeChangedError(f"the stored event no longer fits: {error}") from None
+
+    def _finish(self, work: Work, run: Run, tools: Tools, end: End | None) -> None:
+        """Record, in the run's own transaction if its body opened one."""
+        connection = run.open_transaction()
+        if end is None:
+            return
+        if connection is None:
+            return self._record(work, end)
+        record = Record(work.claimed.id, work.claimed.fence, end=end)
+        try:
+            held = tools.record(connection, record)
+            connection.commit() if held else connection.rollback()
+        except Exception as error:
+            # The commit may have happened. The record of the failure takes the run's row with a lock: if the run is completed,
+            # it writes nothing.
+            run.abandon_transaction()
+            work.error = error
+            return self._record(work, self._failed(work, error))
+        run.release_transaction()
+        work.settled = True
+        self._broker.transaction_recorded(record, held)
+
+    def _record(self, work: Work, end: End) -> None:
+        work.settled = True
+        self._settle(Record(work.claimed.id, work.claimed.fence, end=end), work)
+
+    def _classify(self, work: Work, error: BaseException) -> End | None:
+        """None for a run that is not ours any more: nothing of it may be written."""
+        if isinstance(error, Fenced):
+            work.settled = True
+            return None
+        if isinstance(error, Suspended | Postpone):
+            return End("waiting", reason=error.reason, delay=error.delay)
+        return self._failed(work, error)
+
+    def _failed(self, work: Work, error: BaseException) -> End:
+        claimed = work.claimed
+        decision = self._broker.policy(Backoff).decide(work.actor.policies, claimed.attempt, error)
+        text = "time limit reached" if isinstance(error, TimeLimitReached) else describe(error)
+        trace = "".join(traceback.format_tb(error.__traceback__))[-8000:].replace("\0", "\\0")
+        kind = type(error).__name__
+        if not isinstance(decision, GiveUp):
+            return End(
+                "retrying", reason=text, delay=decision.delay, failure=FailedAttempt(kind, text, trace, delay=decision.delay)
+            )
+        letter = DeadLetter(decision.reason, text, queue=work.actor.name)
+        told = self._tell(work.actor, work, letter, text)
+        return End("failed", reason=decision.reason, failure=FailedAttempt(kind, text, trace), dead=letter, outgoing=told)
+
+    def _tell(self, actor: Actor, work: Work, letter: DeadLetter, text: str) -> list[Outgoing]:  # type: ignore[type-arg]
+        """The typed Failure for the actor's `on_failure`, if it has one and is not itself hearing a failure."""
+        claimed = work.claimed
+        if actor.on_failure is None or claimed.envelope.type == Failure.event_type:
+            return []
+        envelope = claimed.envelope
+        failed = FailedEvent(
+            id=envelope.id, source=envelope.source, type=envelope.type, version=envelope.version, data=json.loads(envelope.data)
+        )
+        failure = Failure(
+            actor=actor.name,
+            run_id=claimed.id,
+            event=failed,
+            reason=letter.reason,
+            error=text,
+            attempts=claimed.attempt,
+            dead_letter_id=letter.id,
+            failed_at=datetime.now(UTC),
+        )
+        id = derived(claimed.id, claimed.rerun, Failure.event_type, 0)
+        told = wrap(
+            failure,
+            source=self._source,
+            id=str(id),
+            correlation_id=envelope.correlation_id,
+            causation_id=envelope.id,
+            traceparent=envelope.traceparent,
+            tracestate=envelope.tracestate,
+        )
+        return [Outgoing(id, replace(encode(told), routing_key=actor.on_failure.name, direct=True))]
+
+
+def _reraise(error: BaseException | None) -> None:
+    if error is not None and not isinstance(error, Suspended | Postpone | Fenced):
+        raise error

@@ -1,0 +1,154 @@
+"""`AsyncRun`: the same verbs for actors written as coroutines. Awaiting one holds no thread."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar, TypeVarTuple
+from uuid import UUID
+
+from broker.backoff import NO_RETRY, Backoff
+from broker.errors import StepFailed
+from broker.journal.intents import Answer, Record, Recorded, StepRow
+from broker.outcomes import Failed, Ok
+from broker.run.core import Core, Known, OpenStep
+from broker.run.tools import Tools
+from broker.signals import Fenced, Suspended
+from schemas import Event
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+Ts = TypeVarTuple("Ts")
+
+
+class AsyncRun:
+    """One attempt of a run on the process's event loop. Verbs raise Fenced when the run has been taken from this worker."""
+
+    __slots__ = ("_core", "_post", "_tools", "log")
+
+    def __init__(self, core: Core, tools: Tools, post: Callable[[Callable[[], None]], None]) -> None:
+        self._core = core
+        self._tools = tools
+        self._post = post
+        self.log = tools.log.bind(run_id=str(core.claimed.id), actor=core.claimed.actor, attempt=core.claimed.attempt)
+
+    @property
+    def id(self) -> UUID:
+        return self._core.claimed.id
+
+    @property
+    def attempt(self) -> int:
+        """From 1. A retry counts; a resume after a wait or after its worker's death does not."""
+        return self._core.claimed.attempt
+
+    @property
+    def event_id(self) -> str:
+        return self._core.claimed.envelope.id
+
+    @property
+    def correlation_id(self) -> str:
+        """The id of the first event of the story."""
+        return self._core.claimed.envelope.correlation_id
+
+    @property
+    def deadline(self) -> timedelta | None:
+        """What is left of the time limit; None without one."""
+        return self._tools.guard.deadline
+
+    def idempotency_key(self, step: str, *parts: object) -> str:
+        """The same for every attempt of this step: hand it to providers that honour such keys."""
+        return self._core.idempotency_key(step, *parts)
+
+    async def step(self, name: str, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, retry: Backoff | None = None) -> T:
+        """Await `fn(*args)` once: its result is committed before this returns; a later attempt gets it without running `fn`.
+
+        Several may be awaited at once under different names. With `retry` the step counts its own tries and raises StepFailed
+        after the last; without, its error is the attempt's.
+        """
+        step = self._core.open_step(name, fn)
+        if isinstance(step, Known):
+            return step.value  # type: ignore[no-any-return]
+        try:
+            with self._tools.span(name):
+                value = await fn(*args)
+        except Exception as error:
+            await self._failed(step, error, retry)
+            raise
+        await self._record(self._core.close_step(step, value, fn))
+        return value
+
+    async def map(
+        self,
+        name: str,
+        fn: Callable[[Item], Awaitable[T]],
+        items: Sequence[Item],
+        *,
+        retry: Backoff | None = None,
+        at_once: int = 10,
+    ) -> list[Ok[T] | Failed]:
+        """One durable step an item, at most `at_once` together, each with its own retries (`retry`; without it one try).
+
+        Never raises for an item: the outcome of each is `Ok` or `Failed`, in the order of the items. Items that must wait for
+        their next try do not hold up the others; then the run suspends until the first of them is due.
+        """
+        policy, room = retry or NO_RETRY, asyncio.Semaphore(at_once)
+
+        async def one(index: int, item: Item) -> Ok[T] | Failed | timedelta:
+            async with room:
+                try:
+                    return Ok(await self.step(f"{name}[{index}]", fn, item, retry=policy))
+                except StepFailed as error:
+                    return Failed(str(error.__cause__ or error))
+                except Suspended as signal:
+                    return signal.delay
+
+        outcomes = await asyncio.gather(*(one(index, item) for index, item in enumerate(items)))
+        if waits := [outcome for outcome in outcomes if isinstance(outcome, timedelta)]:
+            raise Suspended(min(waits), f"items of {name!r} retry")
+        return [outcome for outcome in outcomes if not isinstance(outcome, timedelta)]
+
+    def write(self, statement: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> None:
+        """Execute this statement in the commit that ends the run, exactly once. For statements whose result is not needed."""
+        self._core.write(statement, parameters)
+
+    def publish(self, event: Event, *, delay: timedelta | None = None, subject: str | None = None) -> UUID:
+        """Publish with the commit that ends the run; a failed attempt publishes nothing. Returns the event's id."""
+        return self._core.publish(event, delay=delay, subject=subject)
+
+    async def sleep(self, duration: timedelta, *, name: str = "sleep") -> None:
+        """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and survives everything."""
+        row = self._core.sleep_row(name, duration)
+        if row is not None:
+            await self._record(row)
+            raise Suspended(duration, f"sleeps in {name!r}")
+
+    async def _failed(self, step: OpenStep, error: Exception, retry: Backoff | None) -> None:
+        row = self._core.fail_step(step, error, retry)
+        if row is None:
+            return
+        await self._record(row)
+        if row.delay is not None:
+            raise Suspended(row.delay, f"step {step.name!r} retries") from error
+        raise StepFailed(f"step {step.name!r} failed for good after {step.tries} tries: {row.error}") from error
+
+    async def _record(self, row: StepRow) -> None:
+        """Commit a step. Raises Fenced when the run is not ours any more, JournalError when PostgreSQL refuses the row."""
+        claimed = self._core.claimed
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def settle(answer: Answer | BaseException) -> None:
+            self._post(lambda: _deliver(future, answer))
+
+        with self._tools.guard.paused():
+            self._tools.ledger.submit(Record(claimed.id, claimed.fence, (row,)), settle)
+            answer = await future
+        if not (isinstance(answer, Recorded) and answer.held):
+            raise Fenced(f"run {claimed.id} is no longer this worker's")
+
+
+def _deliver(future: "asyncio.Future[Any]", answer: Answer | BaseException) -> None:
+    if future.cancelled():
+        return
+    if isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

@@ -1,0 +1,221 @@
+"""`Run`: the verbs for actors written as plain functions. Each blocks until what it says is durable."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Literal, TypeVar, TypeVarTuple, overload
+from uuid import UUID
+
+from psycopg import Connection
+
+from broker.backoff import NO_RETRY, Backoff
+from broker.errors import StepFailed
+from broker.journal.intents import Answer, Record, Recorded, StepRow
+from broker.outcomes import Failed, Ok
+from broker.run.core import Core, Known, OpenStep
+from broker.run.tools import Tools
+from broker.signals import Fenced, Suspended
+from schemas import Event
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+Ts = TypeVarTuple("Ts")
+
+
+class Run:
+    """One attempt of a run, in a worker thread. Verbs raise Fenced when the run has been taken from this worker."""
+
+    __slots__ = ("_core", "_tools", "_transaction", "log")
+
+    def __init__(self, core: Core, tools: Tools) -> None:
+        self._core = core
+        self._tools = tools
+        self._transaction: Connection | None = None
+        self.log = tools.log.bind(run_id=str(core.claimed.id), actor=core.claimed.actor, attempt=core.claimed.attempt)
+
+    @property
+    def id(self) -> UUID:
+        return self._core.claimed.id
+
+    @property
+    def attempt(self) -> int:
+        """From 1. A retry counts; a resume after a wait or after its worker's death does not."""
+        return self._core.claimed.attempt
+
+    @property
+    def event_id(self) -> str:
+        return self._core.claimed.envelope.id
+
+    @property
+    def correlation_id(self) -> str:
+        """The id of the first event of the story."""
+        return self._core.claimed.envelope.correlation_id
+
+    @property
+    def deadline(self) -> timedelta | None:
+        """What is left of the time limit; None without one."""
+        return self._tools.guard.deadline
+
+    def idempotency_key(self, step: str, *parts: object) -> str:
+        """The same for every attempt of this step: hand it to providers that honour such keys."""
+        return self._core.idempotency_key(step, *parts)
+
+    @overload
+    def step(
+        self, name: str, fn: Callable[[*Ts], T], *args: *Ts, retry: Backoff | None = None, transactional: Literal[False] = False
+    ) -> T: ...
+    @overload
+    def step(
+        self, name: str, fn: Callable[[Connection, *Ts], T], *args: *Ts, retry: Backoff | None = None, transactional: Literal[True]
+    ) -> T: ...
+    def step(  # type: ignore[misc]  # an implementation cannot repeat the variadic
+        self, name: str, fn: Callable[..., T], *args: Any, retry: Backoff | None = None, transactional: bool = False
+    ) -> T:
+        """Run `fn(*args)` once: its result is committed before this returns, and a later attempt gets it without running `fn`.
+
+        A body in flight at a crash runs again. With `retry` the step counts its own tries and raises StepFailed after the last;
+        without, its error is the attempt's. `transactional` hands `fn` a connection first: its rows and the result commit
+        together.
+        """
+        with self._tools.guard.paused():
+            step = self._core.open_step(name, fn)
+        if isinstance(step, Known):
+            return step.value  # type: ignore[no-any-return]
+        try:
+            with self._tools.span(name):
+                if transactional:
+                    return self._in_transaction(step, fn, args)
+                value = fn(*args)
+        except Exception as error:
+            self._failed(step, error, retry)
+            raise
+        with self._tools.guard.paused():
+            self._record(self._core.close_step(step, value, fn))
+        return value
+
+    def map(
+        self, name: str, fn: Callable[[Item], T], items: Sequence[Item], *, retry: Backoff | None = None
+    ) -> list[Ok[T] | Failed]:
+        """One durable step an item, one after the other, each with its own retries (`retry`; without it one try).
+
+        Never raises for an item: the outcome of each is `Ok` or `Failed`, in the order of the items. Items that must wait for
+        their next try do not hold up the others; then the run suspends until the first of them is due.
+        """
+        policy = retry or NO_RETRY
+        outcomes: list[Ok[T] | Failed | None] = []
+        waits: list[timedelta] = []
+        for index, item in enumerate(items):
+            try:
+                outcomes.append(Ok(self.step(f"{name}[{index}]", fn, item, retry=policy)))
+            except StepFailed as error:
+                outcomes.append(Failed(str(error.__cause__ or error)))
+            except Suspended as signal:
+                outcomes.append(None)
+                waits.append(signal.delay)
+        if waits:
+            raise Suspended(min(waits), f"items of {name!r} retry")
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def write(self, statement: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> None:
+        """Execute this statement in the commit that ends the run, exactly once. For statements whose result is not needed."""
+        self._core.write(statement, parameters)
+
+    def publish(self, event: Event, *, delay: timedelta | None = None, subject: str | None = None) -> UUID:
+        """Publish with the commit that ends the run; a failed attempt publishes nothing. Returns the event's id."""
+        return self._core.publish(event, delay=delay, subject=subject)
+
+    def sleep(self, duration: timedelta, *, name: str = "sleep") -> None:
+        """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and survives everything."""
+        with self._tools.guard.paused():
+            row = self._core.sleep_row(name, duration)
+            if row is not None:
+                self._record(row)
+                raise Suspended(duration, f"sleeps in {name!r}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """For reading what one writes: the rows commit with the run's end and its events when the body has returned.
+
+        It is the last verb of a run; any other verb inside or after it raises ConfigurationError. An exception rolls back.
+        """
+        with self._tools.guard.paused():
+            self._core.seal("transaction")
+            connection = self._transaction = self._tools.pool.getconn()
+            self._limit(connection)
+        try:
+            yield connection
+        except BaseException:
+            with self._tools.guard.paused():
+                self.abandon_transaction()
+            raise
+
+    def open_transaction(self) -> Connection | None:
+        """The transaction that the run's end is to be written in, if its body opened one."""
+        return self._transaction
+
+    def abandon_transaction(self) -> None:
+        """Drop the open transaction and its connection: after an interrupt nobody knows what state it is in."""
+        if self._transaction is not None:
+            self._transaction.close()
+            self._tools.pool.putconn(self._transaction)
+            self._transaction = None
+
+    def release_transaction(self) -> None:
+        """Give the connection back after the commit."""
+        if self._transaction is not None:
+            self._tools.pool.putconn(self._transaction)
+            self._transaction = None
+
+    def _in_transaction(self, step: OpenStep, fn: Callable[..., T], args: Sequence[Any]) -> T:
+        with self._tools.guard.paused():
+            connection = self._tools.pool.getconn()
+        try:
+            self._limit(connection)
+            value = fn(connection, *args)
+            with self._tools.guard.paused():
+                row = self._core.close_step(step, value, fn)
+                claimed = self._core.claimed
+                if not self._tools.record(connection, Record(claimed.id, claimed.fence, (row,))):
+                    raise Fenced(f"run {claimed.id} is no longer this worker's")
+                connection.commit()
+            return value
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            with self._tools.guard.paused():
+                self._tools.pool.putconn(connection)
+
+    def _limit(self, connection: Connection) -> None:
+        """Begin the transaction, bounded by what is left of the time limit: an interrupt cannot reach a thread inside libpq."""
+        left = self._tools.guard.deadline
+        if left is not None:
+            milliseconds = max(1, round(left.total_seconds() * 1000))
+            connection.execute("select set_config('statement_timeout', %s, true)", (str(milliseconds),))
+
+    def _failed(self, step: OpenStep, error: Exception, retry: Backoff | None) -> None:
+        with self._tools.guard.paused():
+            row = self._core.fail_step(step, error, retry)
+            if row is None:
+                return
+            self._record(row)
+            if row.delay is not None:
+                raise Suspended(row.delay, f"step {step.name!r} retries") from error
+            raise StepFailed(f"step {step.name!r} failed for good after {step.tries} tries: {row.error}") from error
+
+    def _record(self, row: StepRow) -> None:
+        """Commit a step. Raises Fenced when the run is not ours any more, JournalError when PostgreSQL refuses the row."""
+        claimed = self._core.claimed
+        future: Future[Answer] = Future()
+
+        def settle(answer: Answer | BaseException) -> None:
+            if isinstance(answer, BaseException):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+        self._tools.ledger.submit(Record(claimed.id, claimed.fence, (row,)), settle)
+        answer = future.result()
+        if not (isinstance(answer, Recorded) and answer.held):
+            raise Fenced(f"run {claimed.id} is no longer this worker's")

@@ -1,0 +1,99 @@
+"""Giving a dead worker's runs to others: at once after kill -9, and only then.
+
+Dead is a worker whose session lock is free at two looks and whose last heartbeat is later than the server's start, or whose
+heartbeat (or the server's start, if later) is older than the lease: stopped, cut off, or gone while PostgreSQL was down.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from broker.transports.postgres import RELEASE_HELD
+
+log = structlog.get_logger(__name__)
+
+_LOOK = """
+select w.id, w.lock_key, w.heartbeat_at > pg_postmaster_start_time(),
+       greatest(w.heartbeat_at, pg_postmaster_start_time()) < clock_timestamp() - %s::interval
+from worker w where w.id <> %s"""
+
+_FREE = "select pg_try_advisory_lock(%s)"
+_UNLOCK = "select pg_advisory_unlock(%s)"
+
+# Lock order: worker, run by id, outbox, delivery.
+_HOLD_WORKER = "select live, name from worker where id = %s for update"
+_RUNS = """
+with mine as (select id from run where id = any(%s) and worker = %s and status = 'running' order by id for update)
+update run r
+set status = 'queued', reason = 'its worker died', fence = r.fence + 1, crashes = r.crashes + 1, worker = null,
+    wake = gen_random_uuid(), due_at = clock(), sends = 0
+from mine where r.id = mine.id
+returning r.id, r.crashes"""
+_OUTBOX = "update outbox set send_at = clock(), held_by = null where held_by = %s"
+_GONE = "delete from worker where id = %s"
+_CRASHED = """
+with dead as (
+    update run set status = 'failed', reason = 'crashed its worker', due_at = null, wake = null, finished_at = clock()
+    where id = any(%s) returning id, rerun, actor, event_id, event_source, event_type, event, crashes, traceparent)
+insert into dead_letter (id, created_at, reason, queue, actor, run_id, rerun, event_id, event_source, event_type, error, event,
+                         trace_id)
+select gen_random_uuid(), clock(), 'crashed its worker', actor, actor, id, rerun, event_id, event_source, event_type,
+       format('its worker died %%s times while running it; look for a memory limit or a native crash', crashes), event,
+       split_part(traceparent, '-', 2)
+from dead"""
+_TERMINATE = """
+select pg_terminate_backend(pid) from pg_stat_activity where application_name like %s and pid <> pg_backend_pid()"""
+
+
+class Takeover:
+    """The leader's look at the others. One look each sweep; a free lock must be seen twice."""
+
+    def __init__(self, me: UUID, *, lease: timedelta, crash_limit: int) -> None:
+        self._me = me
+        self._lease = lease
+        self._crash_limit = crash_limit
+        self._suspects: set[UUID] = set()
+
+    def sweep(self, connection: Connection) -> int:
+        """Take over every worker found dead; returns how many runs were freed. Raises psycopg errors."""
+        freed, suspects = 0, set[UUID]()
+        for id, lock_key, beaten, expired in connection.execute(_LOOK, (self._lease, self._me)).fetchall():
+            free = beaten and self._lock_is_free(connection, lock_key)
+            if expired or (free and id in self._suspects):
+                freed += self._take(connection, id, terminate=expired and not free)
+            elif free:
+                suspects.add(id)
+        self._suspects = suspects
+        return freed
+
+    def _lock_is_free(self, connection: Connection, lock_key: int) -> bool:
+        if not _one(connection.execute(_FREE, (lock_key,)).fetchone()):
+            return False
+        connection.execute(_UNLOCK, (lock_key,))
+        return True
+
+    def _take(self, connection: Connection, worker: UUID, *, terminate: bool) -> int:
+        """Fence its runs off and make them due; then end the backends of a worker that is stopped but not gone."""
+        with connection.transaction():
+            row = connection.execute(_HOLD_WORKER, (worker,)).fetchone()
+            if row is None:
+                return 0
+            live, name = row
+            runs = connection.execute(_RUNS, (live, worker)).fetchall()
+            spent = [id for id, crashes in runs if crashes >= self._crash_limit]
+            if spent:
+                connection.execute(_CRASHED, (spent,))
+            connection.execute(_OUTBOX, (worker,))
+            connection.execute(RELEASE_HELD, {"worker": worker})
+            connection.execute(_GONE, (worker,))
+        if terminate:
+            connection.execute(_TERMINATE, (f"callboard % {name}",))
+        log.warning("worker_taken_over", worker=name, runs=len(runs), dead_letters=len(spent), reason="lease" if terminate else "lock")
+        return len(runs)
+
+
+def _one(row: TupleRow | None) -> bool:
+    return bool(row and row[0])

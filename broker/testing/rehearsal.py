@@ -1,0 +1,91 @@
+"""One actor without broker or database: its body with steps kept in memory, and everything it asked for as values."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from broker.actor import Actor
+from broker.errors import ConfigurationError
+from broker.journal.intents import Answer, ClaimedRun, End, Intent, Record, Recorded, StepRow, StoredStep
+from broker.run.asynchronous import AsyncRun
+from broker.run.core import Core
+from broker.run.guard import OpenGuard
+from broker.run.synchronous import Run
+from broker.run.tools import Tools
+from broker.signals import Suspended
+from schemas import Event, uuid7, validate, wrap
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """What one attempt did. `suspended` is set where it left its body to wait; rehearse it again with `steps` to go on."""
+
+    published: list[Event] = field(default_factory=list[Event])
+    writes: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
+    result: str | None = None
+    suspended: Suspended | None = None
+    steps: dict[tuple[str, int], StepRow] = field(default_factory=dict[tuple[str, int], StepRow])
+
+
+class _MemoryLedger:
+    """Keeps steps and answers at once."""
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        self._rehearsal = rehearsal
+
+    def submit(self, intent: Intent, settle: Callable[[Answer | BaseException], None]) -> None:
+        if isinstance(intent, Record):
+            for row in intent.steps:
+                self._rehearsal.steps[row.name, row.occurrence] = row
+        settle(Recorded(True))
+
+
+class _NoPool:
+    def getconn(self, timeout: float | None = None) -> Any:
+        raise ConfigurationError("a rehearsal has no database: test transaction() and transactional steps on a Stage")
+
+    def putconn(self, conn: object) -> None:
+        pass
+
+
+def rehearse(
+    actor: Actor[Any, Any],
+    event: Event,
+    *,
+    attempt: int = 1,
+    run_id: UUID | None = None,
+    steps: Mapping[tuple[str, int], StepRow] | None = None,
+) -> Rehearsal:
+    """Run the actor's body once. Errors come out as they are; `steps` of an earlier rehearsal are known results."""
+    rehearsal = Rehearsal(steps=dict(steps or {}))
+    core = Core(_claimed(actor, event, attempt, run_id, rehearsal.steps), source="rehearsal", traced=lambda *_: (None, None))
+    tools = Tools(_MemoryLedger(rehearsal), OpenGuard(), _NoPool(), lambda *_: True, lambda _: nullcontext())
+    try:
+        if actor.asynchronous:
+            returned = asyncio.run(actor.fn(event, AsyncRun(core, tools, lambda call: call())))  # type: ignore[arg-type]
+        else:
+            returned = actor.fn(event, Run(core, tools))
+        _keep(rehearsal, core.completed(returned))
+    except Suspended as signal:
+        rehearsal.suspended = signal
+    return rehearsal
+
+
+def _keep(rehearsal: Rehearsal, end: End) -> None:
+    rehearsal.result = end.result
+    rehearsal.writes = list(end.writes)
+    for out in end.outgoing:
+        headers = out.message.headers
+        version = int(headers.get("cloudEvents_schemaversion", "1"))
+        rehearsal.published.append(validate(headers["cloudEvents_type"], version, out.message.body))
+
+
+def _claimed(
+    actor: Actor[Any, Any], event: Event, attempt: int, run_id: UUID | None, steps: Mapping[tuple[str, int], StepRow]
+) -> ClaimedRun:
+    stored = {key: StoredStep(row.status, row.tries, row.result, row.error, None) for key, row in steps.items()}
+    claimed = ClaimedRun(run_id or uuid7(), actor.name, wrap(event, source="rehearsal"), 1, attempt, event)
+    return replace(claimed, steps=stored)

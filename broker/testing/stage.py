@@ -1,0 +1,87 @@
+"""A whole engine in the test's process: real PostgreSQL, the `postgres` transport, the actors of your choice."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import SecretStr
+
+from broker.actor import Actor
+from broker.broker import CallboardBroker
+from broker.database import Database
+from broker.declare import declare
+from broker.engine import Engine
+from broker.migrate import Migration, engine_migrations, migrate
+from broker.publisher import Publisher
+from broker.settings import Settings
+from broker.testing.clock import VirtualClock
+from broker.transports.base import Transport
+from broker.transports.postgres import PostgresTransport
+from broker.wiring import Pipeline, pipelines_of
+from schemas import Event
+
+_OPEN = """
+select (select count(*) from run where status in ('running', 'queued') or (status in ('waiting', 'retrying') and due_at <= clock()))
+     + (select count(*) from delivery where queue = any(%s)) + (select count(*) from outbox where send_at <= clock())"""
+
+
+class Stage:
+    """Enter it, `publish`, `drain`, look at the tables. Give it the DSN of an empty database that you may fill.
+
+    `transport` defaults to the `postgres` one. `clock` moves time: a retry of an hour is one `advance`.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        actors: Sequence[Actor[Any, Any]],
+        *,
+        pipelines: Sequence[Pipeline] = (),
+        migrations: Sequence[Migration] = (),
+        transport: Transport | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        base = settings or Settings(threads=4, sweep_interval=timedelta(milliseconds=20))
+        self.settings = base.model_copy(update={"database_url": SecretStr(dsn)})
+        self.database: Database = self.settings.database
+        migrate(self.database, [*engine_migrations(self.database.schema), *migrations])
+        self.clock = VirtualClock(self.database, lambda: self.engine.keeper.nudge())
+        self.transport = transport or PostgresTransport(self.database)
+        self.broker = CallboardBroker(self.settings.namespace)
+        self.broker.bind(actors)
+        self.engine = Engine(self.settings, self.broker, self.transport, pipelines=pipelines_of(pipelines))
+        self.publisher = Publisher(self.transport, self.settings.source, self.database)
+
+    def __enter__(self) -> Self:
+        declare(self.database, self.transport, self.broker.topology())
+        self.engine.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.engine.stop(timedelta(seconds=5))
+
+    def publish(self, event: Event, **options: Any) -> str:
+        """As `Publisher.publish`."""
+        return self.publisher.publish(event, **options)
+
+    def drain(self, timeout: timedelta = timedelta(seconds=20)) -> None:
+        """Wait until nothing is left to do now; runs that wait for a later time may remain. Raises TimeoutError."""
+        ends = time.monotonic() + timeout.total_seconds()
+        quiet = 0
+        while quiet < 3:
+            if time.monotonic() > ends:
+                raise TimeoutError(f"after {timeout} there is still work: {self.rows('select actor, status, reason from run')}")
+            quiet = quiet + 1 if self._idle() else 0
+            time.sleep(0.02)
+
+    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Read with the engine's schema in the search path."""
+        with self.database.once("stage") as connection:
+            return connection.execute(statement.encode(), parameters).fetchall()
+
+    def _idle(self) -> bool:
+        [(left,)] = self.rows(_OPEN, ([*self.broker.topology().queues, *self.broker.topology().house_queues],))
+        queued = sum(self.transport.depth(queue) for queue in self.broker.topology().queues)
+        return int(left) + queued == 0

@@ -1,0 +1,24 @@
+"""One attempt on its way through the process: what policies around the body see."""
+
+from dataclasses import dataclass, field
+
+from broker.actor import Actor
+from broker.journal.intents import ClaimedRun
+from broker.run.guard import OpenGuard
+from broker.run.tools import Guard
+
+
+@dataclass(slots=True)
+class Work:
+    """A claimed run, its actor, and the guard that a time limit arms. `error` is what came out of the body, if anything did."""
+
+    actor: Actor  # type: ignore[type-arg]
+    claimed: ClaimedRun
+    guard: Guard = field(default_factory=OpenGuard)
+    error: BaseException | None = None
+    settled: bool = False
+    """An outcome was handed to the journal, or the run is not ours any more."""
+    replaced: bool = False
+    """Its thread is stuck and was replaced: the slot has been given back already."""
+    refused: bool = False
+    """PostgreSQL refused its outcome once; the failure recorded instead is final if it is refused too."""

@@ -1,0 +1,118 @@
+"""The one place that joins settings, transport, middleware order, actors and pipelines. Nothing happens before it is called."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import UUID
+
+import dramatiq
+
+from broker import Actor, ConfigurationError, Pipeline, Publisher, Settings
+from broker.broker import CallboardBroker
+from broker.database import Database
+from broker.engine import Engine
+from broker.middleware.trace import Trace
+from broker.migrate import Migration, engine_migrations, read_folder
+from broker.transports.base import Transport
+from broker.transports.postgres import PostgresTransport
+from broker.transports.rabbitmq import RabbitmqTransport
+from broker.wiring import Fault, check, pipelines_of
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What was found: actors, pipelines, and the SQL of their domains. Valid while empty."""
+
+    actors: tuple[Actor[Any, Any], ...] = ()
+    pipelines: tuple[Pipeline, ...] = ()
+    domains: tuple[tuple[str, Path], ...] = ()
+    middleware: tuple[dramatiq.Middleware, ...] = field(default=())
+
+    def migrations(self, schema: str) -> list[Migration]:
+        """The engine's, then each domain's, in order."""
+        own = [migration for name, folder in self.domains for migration in read_folder(name, folder, name)]
+        return [*engine_migrations(schema), *own]
+
+    def faults(self) -> list[Fault]:
+        return check(self.actors, self.pipelines)
+
+
+def load(settings: Settings) -> App:
+    """Import the rooms of the demo (where switched on) and of every app named in the settings.
+
+    Raises ConfigurationError for an app that cannot be imported and for any wrong declaration in it.
+    """
+    actors: list[Actor[Any, Any]] = []
+    pipelines: list[Pipeline] = []
+    domains: list[tuple[str, Path]] = []
+    for prefix in ([""] if settings.demo else []) + [f"{app}." for app in settings.apps]:
+        for module in _modules(f"{prefix}actors"):
+            actors += [found for found in vars(module).values() if _defined_in(found, module)]
+        for module in _modules(f"{prefix}pipelines"):
+            pipelines += [found for found in vars(module).values() if isinstance(found, Pipeline)]
+        domains += _domains(f"{prefix}actors")
+    return App(tuple(dict.fromkeys(actors)), tuple(dict.fromkeys(pipelines)), tuple(domains))
+
+
+def make_broker(app: App, settings: Settings) -> CallboardBroker:
+    """Actors bound, policies in order. Raises ConfigurationError naming every fault that `callboard check` would show."""
+    broker = CallboardBroker(settings.namespace, app.middleware)
+    broker.bind(app.actors)
+    faults = app.faults()
+    if faults:
+        lines = "\n".join(f"  {fault.subject}: {fault.problem}. {fault.remedy}." for fault in faults)
+        raise ConfigurationError(f"the wiring has {len(faults)} fault(s):\n{lines}")
+    return broker
+
+
+def make_transport(settings: Settings, *, worker_id: UUID | None = None) -> Transport:
+    """`rabbitmq` where a broker URL is set, else `postgres`. Connects to nothing yet."""
+    urls = [url.strip() for url in settings.broker_url.get_secret_value().split(",") if url.strip()]
+    if urls:
+        return RabbitmqTransport(urls)
+    return PostgresTransport(settings.database, worker_id=worker_id)
+
+
+def make_publisher(settings: Settings, transport: Transport, trace: Trace | None = None) -> Publisher:
+    """For code that is no actor."""
+    database: Database = settings.database
+    return Publisher(transport, settings.source, database, trace, settings.hard_event_bytes)
+
+
+def make_engine(app: App, settings: Settings, *, queues: Sequence[str] | None = None, name: str | None = None) -> Engine:
+    """Everything one worker process needs, not yet started. Call it after the process has forked."""
+    broker = make_broker(app, settings)
+    wanted = list(queues) if queues is not None else None
+    return Engine(
+        settings, broker, make_transport(settings), queues=wanted, pipelines=pipelines_of(app.pipelines), name=name
+    )
+
+
+def _modules(package: str) -> Iterator[ModuleType]:
+    """The package's modules, all levels, imported. A package that does not exist has none."""
+    try:
+        root = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name and package.startswith(error.name) and error.name != package.split(".")[0]:
+            return
+        raise ConfigurationError(f"CALLBOARD_APPS: cannot import {package} ({error}); is it installed here?") from error
+    yield root
+    for found in pkgutil.walk_packages(root.__path__, f"{package}."):
+        yield importlib.import_module(found.name)
+
+
+def _defined_in(found: object, module: ModuleType) -> bool:
+    return isinstance(found, Actor) and found.fn.__module__ == module.__name__
+
+
+def _domains(package: str) -> list[tuple[str, Path]]:
+    try:
+        root = importlib.import_module(package)
+    except ModuleNotFoundError:
+        return []
+    folders = [Path(place) / found.name / "sql" for place in root.__path__ for found in pkgutil.iter_modules([place])]
+    return [(folder.parent.name, folder) for folder in folders if folder.is_dir()]

@@ -1,6 +1,7 @@
 # Sourced by ops/run and ops/test, from the top of the checkout: makes .venv fit the checkout, with python and pip alone.
 # Needs nothing when it already does: the stamp names the requirements, pyproject.toml and the Python they were
-# installed for. UV, PYTHON and the indexes of pip and uv may be set in the environment.
+# installed for. PYTHON names another Python (remove .venv first), UV another uv, UV=no means pip; pip and uv
+# read their own settings.
 
 say() {
     printf '%s\n' "callboard: $*" >&2
@@ -20,7 +21,7 @@ if sys.version_info < (3, 11):
     sys.exit(1)
 print(getattr(sys, "_base_executable", sys.executable))' 2>/dev/null && return
     done
-    fail "Python 3.11 or newer is needed; found: $(python3 --version 2>&1 || true)." \
+    fail "Python 3.11 or newer is needed; ${PYTHON:-python3} is: $("${PYTHON:-python3}" --version 2>&1 | head -n 1)." \
         "Install python3.11, or set PYTHON to the path of one."
 }
 
@@ -29,14 +30,16 @@ describe_python() {
     "$1" -c 'import sys; print(sys.version.split()[0], sys.base_prefix)' 2>/dev/null || true
 }
 
-# $1: a requirements file. Prints what .venv must have been made from.
+# $1: a python, $2: a requirements file. Prints what .venv must have been made from.
 stamp_for() {
-    printf '%s %s\n' "$(describe_python "$python")" "$(cat "$1" pyproject.toml | cksum)"
+    printf '%s %s\n' "$1" "$(cat "$2" pyproject.toml | cksum)"
 }
 
 # Prints the path of uv, or nothing where it can neither be found nor installed: pip does the same, slower.
 find_uv() {
-    if [ -n "${UV:-}" ]; then
+    if [ "${UV:-}" = no ]; then
+        :
+    elif [ -n "${UV:-}" ]; then
         printf '%s\n' "$UV"
     elif command -v uv; then
         :
@@ -72,15 +75,18 @@ install_with_pip() {
 
 # $1: a requirements file; $2: another one that holds all of it, and will do when it is what .venv has.
 prepare() {
-    python=$(find_python) || exit 1
-    wanted=$(stamp_for "$1")
     found=$(cat .venv/callboard.stamp 2>/dev/null || true)
-    if [ -x .venv/bin/python ] && { [ "$found" = "$wanted" ] || [ "$found" = "$(stamp_for "${2:-$1}")" ]; }; then
-        return
+    if [ -n "$found" ]; then
+        present=$(describe_python .venv/bin/python)
+        if [ "$found" = "$(stamp_for "$present" "$1")" ] || [ "$found" = "$(stamp_for "$present" "${2:-$1}")" ]; then
+            return
+        fi
     fi
+    python=$(find_python) || exit 1
+    chosen=$(describe_python "$python")
     say "installing $1 into .venv"
     rm -f .venv/callboard.stamp
-    if [ "$(describe_python .venv/bin/python)" != "$(describe_python "$python")" ]; then
+    if [ "$(describe_python .venv/bin/python)" != "$chosen" ]; then
         rm -rf .venv
     fi
     uv=$(find_uv)
@@ -89,5 +95,5 @@ prepare() {
     else
         install_with_pip "$1" || fail "pip could not install $1: see its message above"
     fi
-    printf '%s\n' "$wanted" >.venv/callboard.stamp
+    stamp_for "$chosen" "$1" >.venv/callboard.stamp
 }

@@ -1,4 +1,4 @@
-"""The border between user code and ours: the clock of a limit, the ways across, and who is already on the way out."""
+"""The border between user code and ours: the clock of a limit, the ways across, and what is on its way out."""
 
 import sys
 import time
@@ -43,8 +43,8 @@ class Clock:
 
 
 class Paused:
-    """Out of user code and back. What was found is restored, not counted: an interrupt that lands at the first instruction of
-    `__exit__` leaves no count behind."""
+    """Out of user code and back. What was found is restored, not counted: an interrupt that lands at the first
+    instruction of `__exit__` leaves no count behind."""
 
     __slots__ = ("_guard", "_was")
 

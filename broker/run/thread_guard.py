@@ -1,17 +1,17 @@
 """The guard of a body in a worker thread: it interrupts the thread in user code, once, and nowhere else.
 
-CPython raises a thread's asynchronous exception some time later, at the next of certain bytecodes. So the right to interrupt is a
-licence, one object in a list, and taking it is one atomic `pop`:
+CPython raises a thread's asynchronous exception some time later, at the next of certain bytecodes. So the right to
+interrupt is a licence, one object in a list, and taking it is one atomic `pop`:
 
     in user code   the licence lies there; the watchdog takes it, interrupts, and never gives it back
     in our code    the thread has taken it: the watchdog finds none, and looks again later
 
-A thread that wants to leave user code and finds no licence knows that an interrupt is on its way. It waits until that was set (some
-microseconds), withdraws it, and raises the signal itself. There is no lock: an exception that lands inside a lock's critical
-section would leave it held for ever.
+A thread that wants to leave user code and finds no licence knows that an interrupt is on its way. It waits until that
+was set (some microseconds), withdraws it, and raises the signal itself. There is no lock: an exception that lands
+between acquiring one and noting so would leave it held for ever.
 
-Whatever runs after the signal was raised (an author's `except`, our own clean-up) is left alone; who swallows the signal meets it
-again at the next verb and at the end of the body.
+Whatever runs after the signal was raised (an author's `except`, our own clean-up) is left alone; who swallows the
+signal meets it again at the next verb and at the end of the body.
 """
 
 import ctypes
@@ -26,8 +26,8 @@ from broker.run.border import Clock, Paused, UserCode, on_its_way, reached
 from broker.signals import TimeLimitReached
 
 LOOK_AGAIN = 0.02
-"""Seconds after which the watchdog looks again at a thread that was in our code. It bounds how late an interrupt is, at 50 looks a
-second in the worst case."""
+"""Seconds after which the watchdog looks again at a thread that was in our code. It bounds how late an interrupt is,
+at 50 looks a second in the worst case."""
 
 _set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
@@ -64,8 +64,8 @@ class ThreadGuard:
         self.enter_user_code()
 
     def disarm(self) -> None:
-        """After this nothing is raised any more, however it ends. Raises TimeLimitReached if the limit was reached before and the
-        signal is not on its way out already. May be repeated."""
+        """After this nothing lands any more, however it ends. Raises TimeLimitReached if the limit was reached before
+        and the signal is not on its way out already. May be repeated."""
         try:
             if self._armed:
                 self.leave_user_code()
@@ -89,7 +89,7 @@ class ThreadGuard:
         return True
 
     def leave_user_code(self) -> bool:
-        """Whether the thread was in user code. An exception that lands in here leaves it as if it had not been called."""
+        """Whether the thread was in user code. An interrupt that lands in here leaves it as if it was never called."""
         if not self._clock.running or not self._armed:
             return False
         while not self._shot:
@@ -107,8 +107,8 @@ class ThreadGuard:
         return True
 
     def look(self, stuck_after: float) -> tuple[float, bool]:
-        """Interrupt the thread if it is due. Seconds until the next look, and whether it did not react to its interrupt for
-        `stuck_after` seconds."""
+        """Interrupt the thread if it is due. Returns the seconds until the next look, and whether the thread is stuck:
+        still in user code `stuck_after` seconds after its interrupt."""
         if self._shot:
             late = time.monotonic() - self._gone - stuck_after
             if late < 0:
@@ -124,11 +124,12 @@ class ThreadGuard:
         return self._interrupt(stuck_after), False
 
     def _interrupt(self, stuck_after: float) -> float:
-        """With the licence in hand the thread stays in user code; it may have paused before that, so the clock is read again."""
+        """With the licence in hand: now the thread cannot leave user code. It may have done so just before, and come
+        back, so the clock is read again."""
         if (left := self._clock.left()) > 0:
             self._licence.append(None)
             return left
-        raise_thread_exception(self._thread, TimeLimitReached)
+        raise_thread_exception(self._thread, TimeLimitReached)  # type: ignore[no-untyped-call]
         self._gone = time.monotonic()
         self._shot = True
         return stuck_after

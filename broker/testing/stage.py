@@ -26,6 +26,8 @@ _OPEN = """
 select (select count(*) from run where status in ('running', 'queued') or (status in ('waiting', 'retrying') and due_at <= clock()))
      + (select count(*) from delivery where queue = any(%s)) + (select count(*) from outbox where send_at <= clock())"""
 
+_LEFT = "select actor, status, count(*) from run where finished_at is null group by 1, 2"
+
 
 class Stage:
     """Enter it, `publish`, `drain`, look at the tables. Give it the DSN of an empty database that you may fill.
@@ -72,7 +74,7 @@ class Stage:
         quiet = 0
         while quiet < 3:
             if time.monotonic() > ends:
-                raise TimeoutError(f"after {timeout} there is still work: {self.rows('select actor, status, reason from run')}")
+                raise TimeoutError(f"after {timeout} there is still work: {self.rows(_LEFT)}")
             quiet = quiet + 1 if self._idle() else 0
             time.sleep(0.02)
 

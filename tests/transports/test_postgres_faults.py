@@ -11,7 +11,7 @@ from psycopg import sql
 
 from broker.database import Database
 from broker.errors import PublishError, TransportUnavailableError
-from broker.transports.postgres import PostgresTransport
+from broker.transports.postgres import PostgresTransport, pending
 from broker.transports.postgres.backoff import LONGEST, Backoff
 from broker.transports.postgres.transport import notification_channel
 from ops.embedded.postgres import EmbeddedPostgres
@@ -120,11 +120,18 @@ class TestRefusals:
         with pytest.raises(PublishError, match="closed"):
             transport.publish([message("page.scanned")]).result(timeout=1)
 
-    def test_more_than_fits_into_memory_is_refused_at_once(self, transport: PostgresTransport) -> None:
-        first = transport.publish([message("page.scanned", bytes(60 << 20))])
-        with pytest.raises(PublishError, match="too many unconfirmed"):
-            transport.publish([message("page.scanned", bytes(60 << 20))]).result(timeout=20)
+    def test_more_than_fits_into_memory_is_refused_at_once(
+        self, database: Database, transport: PostgresTransport, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pending, "UNCONFIRMED_BYTES", 10)
+        with database.connect("test", autocommit=False) as connection:
+            connection.execute("lock table delivery")
+            first = transport.publish([message("page.scanned", b"more than ten bytes")])
+            with pytest.raises(PublishError, match="too many unconfirmed"):
+                transport.publish([message("page.scanned")]).result(timeout=1)
+            connection.rollback()
         assert first.exception(timeout=20) is None
+        publish(transport, message("page.scanned"))
 
 
 def test_bindings_of_queues_outside_the_topology_stay(

@@ -33,8 +33,7 @@ class Backoff:
     attempts: int = 5
 
     def __post_init__(self) -> None:
-        delays: tuple[object, ...] = (self.min, self.max)
-        if not all(isinstance(delay, timedelta) for delay in delays):
+        if not (_is_delay(self.min) and _is_delay(self.max)):
             raise ConfigurationError(f"Backoff({self.min!r}, {self.max!r}): min and max must be timedeltas")
         faults = [fault for fault, found in self._faults().items() if found]
         if faults:
@@ -76,6 +75,10 @@ class Backoff:
             "jitter must be 'full', 'equal' or 'none'": self.jitter not in ("full", "equal", "none"),
             "attempts must be at least 1, the first try": self.attempts < 1,
         }
+
+
+def _is_delay(value: object) -> bool:
+    return isinstance(value, timedelta)
 
 
 def _seconds(low: float, high: float, attempts: int, jitter: Jitter = "full") -> Backoff:

@@ -7,9 +7,11 @@ beyond 64 bits, so such data is refused here instead of failing where it would b
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
 from typing import cast
+from uuid import UUID
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, HttpUrl, JsonValue, ValidationError
 
 from .errors import InvalidPayload
 
@@ -22,6 +24,10 @@ MAX_DEPTH = 64
 MAX_TOLD = 20
 """Faults told in one message: a list of 10,000 bad items must not become a message of a megabyte."""
 
+_SAFE = frozenset({bool, type(None), UUID, HttpUrl, datetime, date})
+"""What pydantic made of a text and cannot hold a fault: most fields, and the check runs for every event."""
+_EXACT = 2**53
+"""Up to here a float that is whole is the same number as the integer."""
 _INTEGERS = range(-(2**63), 2**63)
 _NUL = "must not contain a NUL character"
 _SURROGATE = "must not contain a lone surrogate"
@@ -34,14 +40,17 @@ _GENERIC = {
 """pydantic's own text for these repeats a part of the input."""
 
 
-def parse(data: bytes) -> JsonObject:
+def parse(data: bytes, *, whole_numbers: bool = False) -> JsonObject:
     """Read a JSON object strictly: UTF-8, no duplicate keys, nothing that cannot be stored.
 
+    With `whole_numbers`, 1.0 and 1e0 are read as 1, which is how JavaScript writes them.
     Raises InvalidPayload naming the path at fault, or `data` where the text itself is.
     """
     try:
         text = data.decode()
-        value = _decoded(text)
+        value = _decoded(text, _WHOLE_DECODER if whole_numbers else _DECODER)
+    except InvalidPayload:
+        raise
     except UnicodeDecodeError as error:
         raise _refusal((), f"is not valid UTF-8 (byte {error.start})") from None
     except json.JSONDecodeError as error:
@@ -69,6 +78,8 @@ def refuse_unstorable(data: bytes) -> None:
 
 def fault_in(value: object, depth: int = 0) -> tuple[Path, str] | None:
     """The first place inside a value that cannot be stored, and why; None for a good value."""
+    if type(value) in _SAFE or (type(value) is str and value.isascii() and "\0" not in value):
+        return None
     if isinstance(value, str):
         return _fault_in_text(value)
     if isinstance(value, int):
@@ -161,9 +172,9 @@ def _refusal(path: Path, message: str) -> InvalidPayload:
     return InvalidPayload(f"{written(path)}: {message}", [written(path)])
 
 
-def _decoded(text: str) -> object:
+def _decoded(text: str, decoder: json.JSONDecoder) -> object:
     try:
-        return _DECODER.decode(text)
+        return decoder.decode(text)
     except _NotFinite:
         # Once more without the hook, only to name the place.
         value: object = json.loads(text)
@@ -191,8 +202,14 @@ def _float(text: str) -> float:
     return value
 
 
+def _whole(text: str) -> float:
+    value = _float(text)
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
+
+
 def _constant(_name: str) -> JsonValue:
     raise _NotFinite
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_WHOLE_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_whole, parse_constant=_constant)

@@ -212,11 +212,23 @@ def test_root_without_user_namespaces_runs_it_as_nobody(
 
 def test_a_session_that_outlives_its_postmaster_is_waited_for(server: EmbeddedPostgres) -> None:
     """Two servers on one cluster destroy it: the lock file is never just removed."""
-    with psycopg.connect(server.dsn) as busy:
-        pid = busy.info.backend_pid
-        os.kill(pid, signal.SIGSTOP)
-        os.kill(server.pid, signal.SIGKILL)
-        threading.Timer(0.5, os.kill, [pid, signal.SIGCONT]).start()
-        server.start()
+
+    def wake_when_refused() -> None:
+        try:
+            eventually(lambda: "pre-existing shared memory block" in server.log.read_text())
+            refused.set()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    refused = threading.Event()
+    busy = psycopg.connect(server.dsn)
+    pid = busy.info.backend_pid
+    os.kill(pid, signal.SIGSTOP)
+    os.kill(server.pid, signal.SIGKILL)
+    waker = threading.Thread(target=wake_when_refused)
+    waker.start()
+    server.start()
+    waker.join()
+    assert refused.is_set()
     assert command_line(pid) is None
-    assert "pre-existing shared memory block" in server.log.read_text()
+    busy.close()

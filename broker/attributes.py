@@ -50,10 +50,9 @@ def in_our_spelling(headers: Mapping[str, object]) -> Mapping[str, object]:
         name = (match[2] if match else header).lower()
         if name not in (_NAMES if match else _TRACE):
             continue
-        if match and match[1][:2].lower() == "ce" and len(match[1]) == 3:
-            text = _unquoted(name, value)
-        else:
-            text = value
+        # HTTP's binding percent-encodes what a header cannot carry.
+        http = match is not None and match[1].lower() in ("ce-", "ce_")
+        text = _unquoted(name, value) if http else value
         own = name if name in _TRACE else OWN + name
         if found.setdefault(own, text) != text:
             refuse(name, "is given twice, with different values")
@@ -72,6 +71,8 @@ def optional(attributes: Mapping[str, object], name: str, max_bytes: int = MAX_K
     value = attributes.get(OWN + name)
     if value is None or value == "":
         return None
+    if type(value) is str and len(value) <= max_bytes and value.isascii() and value.isprintable():
+        return value
     text = _text(name, value)
     if len(text) > max_bytes or (not text.isascii() and len(text.encode(errors="replace")) > max_bytes):
         refuse(name, f"is longer than {max_bytes} bytes")
@@ -144,7 +145,6 @@ def _text(name: str, value: object) -> str:
 
 
 def _unquoted(name: str, value: object) -> object:
-    """HTTP's binding percent-encodes what a header cannot carry."""
     if not isinstance(value, str) or "%" not in value:
         return value
     try:

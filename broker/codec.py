@@ -98,7 +98,7 @@ def _envelope(attributes: Mapping[str, object], data: bytes) -> Envelope:
         and read.required(attributes, "specversion") != "1.0"
     ):
         refuse("specversion", "must be 1.0")
-    id = read.required(attributes, "id")  # noqa: A001  CloudEvents' word for it
+    id = read.required(attributes, "id")
     traceparent, tracestate = read.trace(attributes)
     return Envelope(
         id,

@@ -33,7 +33,7 @@ def wrap(
     event: Event,
     *,
     source: str,
-    id: str | None = None,  # noqa: A002  CloudEvents' word for it
+    id: str | None = None,
     subject: str | None = None,
     correlation_id: str | None = None,
     causation_id: str | None = None,
@@ -50,7 +50,7 @@ def wrap(
     if not hasattr(kind, "event_type"):
         raise DeclarationError(f"{kind.__module__}.{kind.__qualname__} has no type=: it cannot be published")
     if id is None:
-        id = str(uuid7())  # noqa: A001
+        id = str(uuid7())
     _refuse_key("id", id)
     _refuse_key("source", source)
     return Envelope(
@@ -69,7 +69,8 @@ def wrap(
 
 
 def _refuse_key(field: str, value: str) -> None:
-    if not value or not value.isprintable() or len(value.encode()) > MAX_ID_BYTES:
+    size = len(value) if value.isascii() else len(value.encode(errors="replace"))
+    if not 1 <= size <= MAX_ID_BYTES or not value.isprintable():
         raise InvalidPayload(f"{field}: must be 1 to {MAX_ID_BYTES} bytes of printable text", [field])
 
 

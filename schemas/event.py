@@ -63,7 +63,7 @@ class Event(Part):
     def __init_subclass__(
         cls,
         *,
-        type: str | None = None,  # noqa: A002  the word an author writes
+        type: str | None = None,
         version: int = 1,
         aliases: tuple[str, ...] = (),
         audience: Audience = "house",
@@ -78,7 +78,7 @@ class Event(Part):
             cls.event_audience = audience
 
     @classmethod
-    def __pydantic_init_subclass__(cls, *, type: str | None = None, **_: Any) -> None:  # noqa: A002
+    def __pydantic_init_subclass__(cls, *, type: str | None = None, **_: Any) -> None:
         taken = _RESERVED & cls.model_fields.keys()
         if taken:
             raise DeclarationError(
@@ -101,8 +101,9 @@ class Event(Part):
 
 def type_fault(name: str) -> str | None:
     """Why this cannot be the type of an event; None if it can."""
-    if len(name.encode(errors="replace")) > MAX_TYPE_BYTES:
+    if len(name) > MAX_TYPE_BYTES:
         return f"is longer than {MAX_TYPE_BYTES} bytes"
+    # ASCII only, so that characters are bytes.
     if not _TYPE.fullmatch(name):
         return "must be dotted lower snake_case, like 'page.scan.requested'"
     return None

@@ -9,6 +9,7 @@ from .event import Event, Part
 
 MAX_VARIANTS = 20
 
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Location = Annotated[str, StringConstraints(min_length=1, max_length=2083)]
 """Where a file store keeps something: a URL, or a path below the house's own address."""
@@ -17,13 +18,15 @@ Told = Annotated[str, StringConstraints(max_length=4000)]
 
 
 class Customization(Part):
-    """What the customer asked for."""
+    """What the customer asked for. Which genres and moods there are is the music maker's to know."""
 
-    recipient_name: Word
-    occasion: Word
+    recipient_name: Name
+    occasion: Name
     genre: Word
     mood: Word
-    story: Annotated[str, StringConstraints(max_length=10_000)] | None = None
+    tempo: int | None = Field(default=None, ge=50, le=200)
+    """Beats a minute; None leaves it to the music maker."""
+    story: Annotated[str, StringConstraints(max_length=1_000)] | None = None
 
 
 class Variant(Part):
@@ -39,6 +42,8 @@ class OrderPaid(Event, type="order.paid", aliases=("order/paid",)):
     order_id: UUID
     stripe_session_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
     customization: Customization
+    user_id: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    """Whose order it is; None for one bought without an account, which no account can see."""
 
 
 class OrderAccepted(Event, type="order.accepted"):

@@ -14,11 +14,13 @@ MAX_HEADINGS = 300
 MAX_IMAGES = 300
 MAX_LINKS = 300
 """An event may have 1 MiB; 300 links of a usual 100 bytes are 30 KB. The scanner cuts longer lists."""
+MAX_OPEN_GRAPH = 50
 
 Url = Annotated[str, StringConstraints(max_length=MAX_URL)]
 """As the page wrote it, perhaps relative or broken: a scan reports, it does not judge."""
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 Meta = Annotated[str, StringConstraints(max_length=MAX_META)]
+Count = Annotated[int | None, Field(ge=0)]
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
@@ -38,20 +40,40 @@ class Link(Part):
     href: Url
     text: Text = ""
     rel: Text | None = None
+    internal: bool = False
 
 
 class ScannedPage(Part):
-    """What was found on a page. None means that the page does not say."""
+    """What was found on a page. None means that the page does not say; a count of None, that nobody counted.
 
+    Lists and texts are cut; counts are of the whole page. Beyond `html_length` nothing is needed: other
+    scanners say less."""
+
+    url: Url | None = None
+    """Where the page was in the end, after redirects."""
     html_length: int = Field(ge=0)
     title: Meta | None = None
     meta_description: Meta | None = None
     meta_keywords: Meta | None = None
     canonical: Url | None = None
-    robots: Text | None = None
+    robots: Meta | None = None
     headings: tuple[Heading, ...] = Field(default=(), max_length=MAX_HEADINGS)
     images: tuple[Image, ...] = Field(default=(), max_length=MAX_IMAGES)
     links: tuple[Link, ...] = Field(default=(), max_length=MAX_LINKS)
+    lang: Text | None = None
+    viewport: Meta | None = None
+    open_graph: dict[str, Meta] = Field(default={}, max_length=MAX_OPEN_GRAPH)
+    """Properties without their "og:"."""
+    title_count: Count = None
+    word_count: Count = None
+    heading_count: Count = None
+    image_count: Count = None
+    images_without_alt: Count = None
+    link_count: Count = None
+    internal_link_count: Count = None
+    links_without_text: Count = None
+    insecure_link_count: Count = None
+    structured_data_count: Count = None
 
 
 class PageScanRequested(Event, type="page.scan.requested", aliases=("page/scan.requested",)):

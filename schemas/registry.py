@@ -50,7 +50,7 @@ class Registry:
             cls for name in sorted(self._versions) for _, cls in sorted(self._versions[name].items())
         )
 
-    def find(self, type: str, version: int | None = None) -> type[Event]:  # noqa: A002  CloudEvents' word for it
+    def find(self, type: str, version: int | None = None) -> type[Event]:
         """The class of this version, or of the newest. Raises UnknownType or UnknownVersion."""
         name = self.normalise(type)
         newest = self._newest.get(name)
@@ -91,7 +91,7 @@ class Registry:
 
         return declare
 
-    def validate(self, type: str, version: int, data: bytes, *, wanted: int | None = None) -> Event:  # noqa: A002
+    def validate(self, type: str, version: int, data: bytes, *, wanted: int | None = None) -> Event:
         """The event in its newest version, or in the `wanted` one that an actor hears.
 
         Older data is upcast; where no upcasters lead to the newest, data of a declared version is read as
@@ -199,7 +199,7 @@ def registered() -> tuple[type[Event], ...]:
     return registry().registered()
 
 
-def find(type: str, version: int | None = None) -> type[Event]:  # noqa: A002
+def find(type: str, version: int | None = None) -> type[Event]:
     """`Registry.find` of the default registry."""
     return registry().find(type, version)
 
@@ -214,6 +214,6 @@ def upcaster(newer: type[Event], *, from_version: int) -> Callable[[U], U]:
     return registry().upcaster(newer, from_version=from_version)
 
 
-def validate(type: str, version: int, data: bytes, *, wanted: int | None = None) -> Event:  # noqa: A002
+def validate(type: str, version: int, data: bytes, *, wanted: int | None = None) -> Event:
     """`Registry.validate` of the default registry."""
     return registry().validate(type, version, data, wanted=wanted)

@@ -42,7 +42,7 @@ class LoopGuard:
     def disarm(self, error: BaseException | None = None) -> None:
         """After this nothing is cancelled any more. `error` is what came out of the body.
 
-        Raises TimeLimitReached if the limit was reached, in place of the cancellation that it caused; another error stands, and so
+        Raises TimeLimitReached if the limit was reached, instead of the cancellation that caused; another error stands, and so
         does a cancellation that somebody else asked for as well.
         """
         if not self._armed:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.codec import JSON, MAX_BYTES, STRUCTURED, WAKE, WakeUp, decode, encode, encode_wake
-from broker.digest import digest
 from broker.errors import EventTooLargeError, UndecodableError
 from broker.transports.base import WireMessage
 from schemas import Envelope, registry, wrap
@@ -368,27 +367,3 @@ def test_a_wake_up_of_other_bytes_is_refused() -> None:
 def test_no_bytes_break_the_decoder(body: bytes, headers: dict[str, object], kind: str) -> None:
     with pytest.raises(UndecodableError):
         decode(body, headers, kind)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [b'{"b":[1,{"d":null,"c":"\xc3\xa9"}],"a":1}', b' { "a" : 1.0 , "b":[1e0,{"c":"\\u00e9","d":null}]}\n'],
-)
-def test_another_spelling_of_the_same_data_has_the_same_digest(other: bytes) -> None:
-    assert digest(other) == digest(b'{"a":1,"b":[1,{"c":"\xc3\xa9","d":null}]}')
-
-
-@pytest.mark.parametrize(
-    "other", [b'{"a":2}', b'{"a":"1"}', b'{"a":1.5}', b'{"a":[1]}', b'{"a":1,"b":null}', b"{}"]
-)
-def test_other_data_has_another_digest(other: bytes) -> None:
-    assert digest(other) != digest(b'{"a":1}')
-    assert len(digest(other)) == 16
-
-
-@pytest.mark.parametrize(
-    "bad", [b'{"a":1,"a":1}', b'{"a":NaN}', b'{"a":"\\u0000"}', b'{"a":' * 999, b"[]", b"\xff"]
-)
-def test_data_that_cannot_be_kept_has_no_digest(bad: bytes) -> None:
-    with pytest.raises(UndecodableError):
-        digest(bad)

@@ -98,7 +98,7 @@ def delete_sent(cursor: Cursor, sent: Sequence[Sent]) -> None:
 
 def delete_delivered(cursor: Cursor, row_ids: Sequence[int]) -> None:
     """Settle deliveries of the `postgres` transport in the commit that owns them."""
-    cursor.execute(_DELIVERED, (list(row_ids),))
+    cursor.execute(_DELIVERED, (sorted(row_ids),))
 
 
 def _hold(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:

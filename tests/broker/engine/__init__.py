@@ -1,0 +1,1 @@
+"""The engine against real servers: journal, claims, crash points, outages."""

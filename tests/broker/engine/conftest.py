@@ -1,0 +1,42 @@
+"""A migrated database, and a stage on either transport."""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from broker import Actor, Settings
+from broker.database import Database
+from broker.migrate import engine_migrations, migrate
+from broker.testing import Stage
+from broker.transports.rabbitmq import RabbitmqTransport
+
+MakeStage = Callable[..., Stage]
+
+
+@pytest.fixture
+def database(dsn: str) -> Database:
+    """A fresh database with the engine's schema."""
+    found = Database(dsn)
+    migrate(found, engine_migrations(found.schema))
+    return found
+
+
+@pytest.fixture(params=["postgres", "rabbitmq"])
+def make_stage(request: pytest.FixtureRequest, dsn: str) -> Iterator[MakeStage]:
+    """Make stages on one transport; each test runs on both. On RabbitMQ every test has names of its own."""
+    with ExitStack() as stages:
+
+        def make(actors: Sequence[Actor[Any, Any]], **options: Any) -> Stage:
+            settings = Settings(
+                namespace=f"t{secrets.token_hex(4)}", threads=4, sweep_interval=timedelta(milliseconds=20), **options.pop("settings", {})
+            )
+            transport = None
+            if request.param == "rabbitmq":
+                transport = RabbitmqTransport(request.getfixturevalue("rabbit").url, exchange=f"{settings.namespace}.events")
+            return stages.enter_context(Stage(dsn, actors, settings=settings, transport=transport, **options))
+
+        yield make

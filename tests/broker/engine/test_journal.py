@@ -1,0 +1,226 @@
+"""The rules that keep the shared commit sound."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from broker.database import Database
+from broker.digest import digest
+from broker.errors import JournalError
+from broker.journal.batch import Batch, Identity
+from broker.journal.intents import Claim, ClaimedRun, Declined, End, Park, DeadLetter, Record, Recorded, Resume, StepRow
+from broker.journal.writer import Journal
+from schemas import Event, wrap
+
+
+class Noted(Event, type="journal.noted"):
+    n: int = 0
+    text: str = ""
+
+
+class NoDoors:
+    def guards(self, actor: str) -> bool:
+        return False
+
+    def read(self, run: ClaimedRun) -> None:
+        return None
+
+    def ask(self, cursor: object, asked: object) -> None:
+        raise AssertionError("nobody guards these actors")
+
+
+class NoOutbox:
+    def write(self, cursor: object, worker: UUID, messages: object) -> None: ...
+    def committed(self, messages: object) -> None: ...
+
+
+def claim(id: str = "", n: int = 0, actor: str = "a.b", source: str = "test") -> Claim:
+    event = Noted(n=n)
+    envelope = wrap(event, source=source, id=id or str(uuid4()))
+    return Claim(actor, envelope, event, digest(envelope.data))
+
+
+def batch_for() -> Batch:
+    identity = Identity(uuid4(), "test", 1, "test")
+    identity.locked = True
+    return Batch(identity, NoDoors(), NoOutbox())
+
+
+@pytest.fixture
+def journal(database: Database) -> Iterator[Journal]:
+    made = Journal(database, batch_for(), on_crash=lambda: None)
+    made.start()
+    yield made
+    made.close()
+
+
+def ask(journal: Journal, intent: Any) -> Any:
+    return journal.ask(intent).result(20)
+
+
+def rows(database: Database, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+    with database.once("test") as connection:
+        return connection.execute(statement.encode(), parameters).fetchall()
+
+
+def test_a_new_claim_is_ours_and_a_second_one_is_a_duplicate(journal: Journal) -> None:
+    first, again = claim("one"), claim("one")
+    assert isinstance(ask(journal, first), ClaimedRun)
+    assert ask(journal, again) == Declined("duplicate", f"run {first.run_id} is running")
+
+
+def test_the_same_id_twice_in_a_batch_is_claimed_once(database: Database) -> None:
+    batch, twins = batch_for(), [claim("same"), claim("same"), claim("same")]
+    with database.connect("test") as connection:
+        answers = batch.apply(connection, twins, repeated=False)
+    assert sorted(type(answer).__name__ for _, answer in answers) == ["ClaimedRun", "Declined", "Declined"]
+    assert rows(database, "select count(*) from run") == [(1,)]
+
+
+def test_the_same_id_with_another_payload_is_parked_as_reused(journal: Journal, database: Database) -> None:
+    ask(journal, claim("one", n=1))
+    assert ask(journal, claim("one", n=2)) == Declined("parked", "id reused")
+    assert rows(database, "select reason, event_id from dead_letter") == [("id reused", "one")]
+
+
+def test_another_source_may_use_the_same_id(journal: Journal) -> None:
+    assert isinstance(ask(journal, claim("one", n=1)), ClaimedRun)
+    assert isinstance(ask(journal, claim("one", n=2, source="other")), ClaimedRun)
+
+
+def test_a_claim_whose_commit_went_unanswered_is_still_ours(journal: Journal) -> None:
+    ours = claim("one")
+    assert isinstance(ask(journal, ours), ClaimedRun)
+    repeated = ask(journal, ours)
+    assert isinstance(repeated, ClaimedRun) and repeated.id == ours.run_id
+
+
+class BreakingBatch(Batch):
+    """The first commit with records happens, and then its answer is lost with the connection."""
+
+    broken = False
+
+    def apply(self, connection: psycopg.Connection, intents: Any, **options: Any) -> Any:
+        answers = super().apply(connection, intents, **options)
+        if not self.broken and any(isinstance(intent, Record) for intent in intents):
+            self.broken = True
+            connection.close()
+            raise psycopg.OperationalError("connection lost after commit")
+        return answers
+
+
+def test_an_unanswered_commit_is_repeated_and_its_effects_happen_once(database: Database) -> None:
+    with database.once("test") as connection:
+        connection.execute("create table effect (n int)")
+    batch = BreakingBatch(batch_for().identity, NoDoors(), NoOutbox())
+    journal = Journal(database, batch, on_crash=lambda: None)
+    journal.start()
+    try:
+        run = ask(journal, claim())
+        end = End("completed", writes=[("insert into effect values (%s)", (1,))])
+        assert ask(journal, Record(run.id, run.fence, end=end)) == Recorded(True)
+        assert batch.broken
+        assert rows(database, "select count(*) from effect") == [(1,)]
+        assert rows(database, "select status from run") == [("completed",)]
+    finally:
+        journal.close()
+
+
+def test_a_data_error_hits_the_guilty_one_alone(database: Database, journal: Journal) -> None:
+    with database.once("test") as connection:
+        connection.execute("create table effect (n int primary key)")
+    runs = [ask(journal, claim()) for _ in range(9)]
+    keys = [1, 2, 3, 4, 4, 5, 6, 7, 8]
+    futures = [
+        journal.ask(Record(run.id, run.fence, end=End("completed", writes=[("insert into effect values (%s)", (key,))])))
+        for run, key in zip(runs, keys, strict=True)
+    ]
+    outcomes = [future.exception(20) or future.result() for future in futures]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, JournalError)]
+    assert len(refused) == 1 and "23505" in str(refused[0])
+    assert rows(database, "select count(*) from effect") == [(8,)]
+
+
+def test_a_refusal_does_not_quote_the_value(database: Database, journal: Journal) -> None:
+    with database.once("test") as connection:
+        connection.execute("create table effect (n int)")
+    run = ask(journal, claim())
+    end = End("completed", writes=[("insert into effect values (%s::int)", ("secret-value",))])
+    error = journal.ask(Record(run.id, run.fence, end=end)).exception(20)
+    assert isinstance(error, JournalError) and "secret-value" not in str(error)
+
+
+def test_a_locked_row_holds_up_nobody_else(database: Database, journal: Journal) -> None:
+    blocked, free = ask(journal, claim()), ask(journal, claim())
+    with database.connect("blocker", autocommit=False) as blocker:
+        blocker.execute("select 1 from run where id = %s for update", (blocked.id,))
+        waiting = journal.ask(Record(blocked.id, blocked.fence, end=End("completed")))
+        assert ask(journal, Record(free.id, free.fence, end=End("completed"))) == Recorded(True)
+        assert not waiting.done()
+        blocker.rollback()
+    assert waiting.result(20) == Recorded(True)
+
+
+def test_a_stale_fence_writes_nothing(database: Database, journal: Journal) -> None:
+    with database.once("test") as connection:
+        connection.execute("create table effect (n int)")
+    run = ask(journal, claim())
+    rows(database, "update run set fence = fence + 1 where id = %s returning id", run.id)
+    step = StepRow("s", 0, "done", 1, timedelta(0), result="1")
+    end = End("completed", writes=[("insert into effect values (1)", ())])
+    assert ask(journal, Record(run.id, run.fence, (step,))) == Recorded(False)
+    assert ask(journal, Record(run.id, run.fence, (step,), end)) == Recorded(False)
+    assert rows(database, "select (select count(*) from step) + (select count(*) from effect)") == [(0,)]
+
+
+def test_a_wake_up_resumes_once(database: Database, journal: Journal) -> None:
+    run = ask(journal, claim())
+    ask(journal, Record(run.id, run.fence, end=End("waiting", delay=timedelta(hours=1))))
+    [(wake,)] = rows(database, "select wake from run")
+    resumed = ask(journal, Resume(run.id, wake))
+    assert isinstance(resumed, ClaimedRun) and (resumed.fence, resumed.attempt) == (run.fence + 1, 1)
+    assert isinstance(ask(journal, Resume(run.id, wake)), Declined)
+    assert isinstance(ask(journal, Resume(run.id, uuid4())), Declined)
+
+
+def test_a_finished_step_is_never_overwritten(database: Database, journal: Journal) -> None:
+    run = ask(journal, claim())
+    ask(journal, Record(run.id, run.fence, (StepRow("s", 0, "done", 1, timedelta(0), result='"first"'),)))
+    ask(journal, Record(run.id, run.fence, (StepRow("s", 0, "done", 2, timedelta(0), result='"second"'),)))
+    assert rows(database, "select result #>> '{}' from step") == [("first",)]
+
+
+def test_a_lost_connection_is_survived(database: Database, journal: Journal) -> None:
+    ask(journal, claim())
+    kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callboard journal'"
+    assert rows(database, kill) == [(True,)]
+    assert isinstance(ask(journal, claim()), ClaimedRun)
+
+
+def test_a_completion_touches_no_index(database: Database, journal: Journal) -> None:
+    runs = [ask(journal, claim()) for _ in range(50)]
+    for future in [journal.ask(Record(run.id, run.fence, end=End("completed"))) for run in runs]:
+        assert future.result(20) == Recorded(True)
+    journal.close()
+    hot = "select n_tup_upd, n_tup_hot_upd from pg_stat_all_tables where schemaname = 'callboard' and relname = 'run'"
+    rows(database, "select pg_stat_clear_snapshot()")
+    [(updated, hot_updated)] = rows(database, hot)
+    assert (updated, hot_updated) == (50, 50)
+
+
+def test_what_is_alive_is_known_before_it_runs(database: Database, journal: Journal) -> None:
+    run = ask(journal, claim())
+    assert run.id in rows(database, "select live from worker")[0][0]
+    ask(journal, Record(run.id, run.fence, end=End("completed")))
+    ask(journal, Park(DeadLetter("undecodable", "no event", queue="q", body=b"\x00", headers={})))
+    assert run.id not in rows(database, "select live from worker")[0][0]
+
+
+def test_a_closed_journal_refuses_instead_of_forgetting(journal: Journal) -> None:
+    journal.close()
+    with pytest.raises(JournalError, match="stopping"):
+        journal.ask(claim())

@@ -1,0 +1,145 @@
+"""A chain of three actors for fault tests, and the oracle that says whether anything was lost or doubled.
+
+Every body leaves two traces: a row of `effect`, incremented in the run's own commit, and a row of `execution`, written at once on
+a connection of its own, so that bodies that ran and were rolled back are seen too.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+
+from broker import Backoff, Result, Run, actor
+from broker.database import Database
+from schemas import Event
+
+QUICK = Backoff(timedelta(milliseconds=50), timedelta(milliseconds=200), attempts=5)
+
+_TABLES = """
+create schema if not exists trial;
+create table if not exists trial.effect (n integer not null, stage text not null, times integer not null, primary key (n, stage));
+create table if not exists trial.execution (id bigserial primary key, n integer not null, stage text not null, part text not null,
+                                            at timestamptz not null default clock_timestamp());
+"""
+EFFECT = """
+insert into trial.effect as e (n, stage, times) values (%s, %s, 1) on conflict (n, stage) do update set times = e.times + 1"""
+_EXECUTION = "insert into trial.execution (n, stage, part) values (%s, %s, %s)"
+
+
+class TrialBegun(Event, type="trial.begun"):
+    n: int
+    fail_first: bool = False
+
+
+class TrialHalved(Event, type="trial.halved"):
+    n: int
+
+
+class TrialEnded(Event, type="trial.ended"):
+    n: int
+
+
+class Journaled:
+    """Where bodies write what they do, past every transaction of the engine."""
+
+    dsn = ""
+    _local = threading.local()
+
+    @classmethod
+    def note(cls, n: int, stage: str, part: str) -> None:
+        connection: psycopg.Connection | None = getattr(cls._local, "connection", None)
+        for _ in range(3):
+            try:
+                if connection is None or connection.closed:
+                    connection = cls._local.connection = psycopg.connect(cls.dsn, autocommit=True)
+                connection.execute(_EXECUTION, (n, stage, part))
+                return
+            except psycopg.OperationalError:
+                connection = None
+        raise RuntimeError("the execution log cannot be written: is PostgreSQL up?")
+
+
+def work(n: int, stage: str, part: str) -> int:
+    Journaled.note(n, stage, part)
+    return n
+
+
+@actor(retry=QUICK)
+def begin(event: TrialBegun, run: Run) -> TrialHalved:
+    run.step("one", work, event.n, "begin", "one")
+    if event.fail_first and run.attempt == 1:
+        raise ValueError("the first attempt fails")
+    run.step("two", work, event.n, "begin", "two")
+    run.write(EFFECT, (event.n, "begin"))
+    return TrialHalved(n=event.n)
+
+
+@actor(retry=QUICK)
+def halve(event: TrialHalved, run: Run) -> TrialEnded:
+    run.step("one", work, event.n, "halve", "one")
+    with run.transaction() as db:
+        db.execute(EFFECT, (event.n, "halve"))
+    return TrialEnded(n=event.n)
+
+
+@actor(retry=QUICK)
+def end(event: TrialEnded, run: Run) -> None:
+    Journaled.note(event.n, "end", "body")
+    run.step("kept", keep, event.n, transactional=True)
+
+
+def keep(db: psycopg.Connection, n: int) -> int:
+    db.execute(EFFECT, (n, "end"))
+    return n
+
+
+ACTORS = (begin, halve, end)
+STAGES = ("begin", "halve", "end")
+__all__ = ["ACTORS", "Oracle", "Result", "TrialBegun"]
+
+
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """What happened to events 0 … n-1."""
+
+    database: Database
+
+    def prepare(self) -> None:
+        with self.database.once("oracle") as connection:
+            connection.execute(_TABLES)
+
+    def complete(self, count: int) -> bool:
+        """Whether every event has gone through every stage and every run has ended."""
+        return self._one("select count(*) from trial.effect") >= count * len(STAGES) and self.unfinished() == 0
+
+    def unfinished(self) -> int:
+        return self._one("select count(*) from run where finished_at is null")
+
+    def faults(self, count: int) -> list[str]:
+        """Every broken invariant, in words; empty when nothing was lost, doubled or left over."""
+        checks: Sequence[tuple[str, str, int]] = (
+            ("lost effects", "select %(n)s * 3 - count(*) from trial.effect", 0),
+            ("doubled effects", "select count(*) from trial.effect where times <> 1", 0),
+            ("runs unfinished", "select count(*) from run where finished_at is null", 0),
+            ("dead letters", "select count(*) from dead_letter", 0),
+            ("outbox rows", "select count(*) from outbox", 0),
+            ("deliveries", "select count(*) from delivery", 0),
+        )
+        with self.database.once("oracle") as connection:
+            found = {name: connection.execute(sql.encode(), {"n": count}).fetchone() for name, sql, _ in checks}
+        return [f"{name}: {row[0]}" for (name, _, want) in checks if (row := found[name]) is not None and row[0] != want]
+
+    def executions(self, stage: str, part: str) -> dict[int, int]:
+        """How often each event's part of a stage was executed."""
+        with self.database.once("oracle") as connection:
+            rows = connection.execute(
+                "select n, count(*) from trial.execution where stage = %s and part = %s group by n", (stage, part)
+            ).fetchall()
+        return dict(rows)
+
+    def _one(self, statement: str) -> int:
+        with self.database.once("oracle") as connection:
+            row = connection.execute(statement.encode()).fetchone()
+        return int(row[0]) if row else 0

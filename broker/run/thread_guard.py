@@ -16,9 +16,9 @@ signal meets it again at the next verb and at the end of the body.
 
 import ctypes
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from threading import get_ident
+from threading import get_ident, local
 
 from dramatiq.threading import raise_thread_exception
 
@@ -29,6 +29,8 @@ LOOK_AGAIN = 0.02
 """Seconds after which the watchdog looks again at a thread that was in our code. It bounds how late an interrupt is,
 at 50 looks a second in the worst case."""
 
+_NOTHING: AbstractContextManager[None] = nullcontext()
+_current = local()
 _set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
@@ -61,6 +63,7 @@ class ThreadGuard:
         """From here on the thread is in user code, and may be interrupted once `limit` is used up."""
         self._limit, self._clock, self._shot = limit, Clock(limit), False
         self._armed = True
+        _current.guard = self
         self.enter_user_code()
 
     def disarm(self) -> None:
@@ -72,6 +75,7 @@ class ThreadGuard:
         finally:
             # The one interrupt is withdrawn, or was raised in the line above: from here on nothing can land.
             self._armed = False
+            _current.guard = None
 
     def paused(self) -> AbstractContextManager[None]:
         return Paused(self)
@@ -133,3 +137,10 @@ class ThreadGuard:
         self._gone = time.monotonic()
         self._shot = True
         return stuck_after
+
+
+def uninterrupted() -> AbstractContextManager[None]:
+    """`paused` of whatever guard is armed in this thread: for code of ours that user code calls without a run at hand, and
+    that takes a lock which the whole process needs."""
+    guard: ThreadGuard | None = getattr(_current, "guard", None)
+    return _NOTHING if guard is None else guard.paused()

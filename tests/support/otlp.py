@@ -3,7 +3,7 @@
 import gzip
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -88,7 +88,7 @@ class Receiver:
 
 
 @contextmanager
-def running_receiver() -> Iterator[Receiver]:
+def running_receiver() -> Generator[Receiver]:
     """Listening on a port of its own."""
     receiver = Receiver()
     receiver.start()
@@ -135,8 +135,8 @@ def _span(span: Span, resource: Resource) -> ReceivedSpan:
     )
 
 
-def _values(pairs: "Iterator[KeyValue] | object") -> Mapping[str, Value]:
-    return {pair.key: _value(pair.value) for pair in pairs}  # type: ignore[attr-defined]
+def _values(pairs: Iterable[KeyValue]) -> Mapping[str, Value]:
+    return {pair.key: _value(pair.value) for pair in pairs}
 
 
 def _value(value: AnyValue) -> Value:

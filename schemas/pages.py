@@ -49,9 +49,9 @@ class ScannedPage(Part):
     Lists and texts are cut; counts are of the whole page. Beyond `html_length` nothing is needed: other
     scanners say less."""
 
+    html_length: int = Field(ge=0)
     url: Url | None = None
     """Where the page was in the end, after redirects."""
-    html_length: int = Field(ge=0)
     title: Meta | None = None
     meta_description: Meta | None = None
     meta_keywords: Meta | None = None

@@ -1,0 +1,48 @@
+"""Say that a page could not be scanned or analysed: in its row, and to its user."""
+
+import json
+
+from actors.pages import store
+from broker import NonRetriable, Run, actor
+from schemas import Failure, SchemaError, validate
+from schemas.notifications import NotificationSend
+from schemas.pages import PageAnalyzeRequested, PageScanRequested
+
+MAX_REASON = 1_000
+"""In a notification: enough to act on, and it is the dead letter that keeps everything."""
+
+
+@actor(title="Mark Page as Failed")
+def fail(event: Failure, run: Run) -> NotificationSend:
+    """A page that was scanned stays `completed` when only its analysis failed: what was found is there."""
+    failed = failed_event(event)
+    reason = f"{event.reason}: {event.error}"[:MAX_REASON]
+    title, work = "Analysis Failed", "analysed"
+    if isinstance(failed, PageScanRequested):
+        title, work = "Scan Failed", "scanned"
+        run.write(
+            store.FAIL_SCAN,
+            {
+                "id": failed.page_id,
+                "user_id": failed.user_id,
+                "url": str(failed.url),
+                "reason": reason,
+                "failed_at": event.failed_at,
+            },
+        )
+    message = f"{failed.url} could not be {work}. {reason}"
+    return NotificationSend(user_id=failed.user_id, title=title, message=message, type="error")
+
+
+def failed_event(event: Failure) -> PageScanRequested | PageAnalyzeRequested:
+    """What was given up. Raises NonRetriable where it says of no page: the dead letter itself is kept."""
+    told = event.event
+    try:
+        found = validate(told.type, told.version, json.dumps(told.data).encode()) if told else None
+    except SchemaError as error:
+        raise NonRetriable(
+            f"dead letter {event.dead_letter_id} holds an event that cannot be read"
+        ) from error
+    if not isinstance(found, PageScanRequested | PageAnalyzeRequested):
+        raise NonRetriable(f"dead letter {event.dead_letter_id} is about no page")
+    return found

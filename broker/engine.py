@@ -136,8 +136,8 @@ class Engine:
             self.database,
             self.identity,
             takeover=Takeover(self.identity.id, lease=settings.lease, crash_limit=settings.crash_limit),
-            timers=Timers(self._transport, self._topology),
-            relay=Relay(self._transport),
+            timers=Timers(self._transport, self._topology, self.identity.id),
+            relay=Relay(self._transport, self.identity.id),
             interval=settings.sweep_interval,
         )
 

@@ -29,7 +29,7 @@ from unnest(%s::uuid[], %s::text[], %s::bool[], %s::bytea[], %s::jsonb[], %s::te
 on conflict (id) do nothing"""
 
 _TAKE = """
-update outbox o set send_at = clock() + %s, held_by = null
+update outbox o set send_at = clock() + %s, held_by = %s
 from (select id from outbox where send_at <= clock() order by send_at limit %s for update skip locked) due
 where o.id = due.id
 returning o.id, o.routing_key, o.direct, o.body, o.headers, o.content_type"""
@@ -88,8 +88,9 @@ class StoredOutbox:
 class Relay:
     """The sweep's half: due rows are taken in a short transaction, sent outside any, deleted after their confirms."""
 
-    def __init__(self, transport: Transport, *, size: int = 500) -> None:
+    def __init__(self, transport: Transport, worker: UUID, *, size: int = 500) -> None:
         self._transport = transport
+        self._worker = worker
         self._size = size
         self._sent: list[UUID] = []
         self._failed: list[UUID] = []
@@ -97,7 +98,7 @@ class Relay:
     def sweep(self, connection: Connection) -> int:
         """Settle earlier sends and send what is due; returns how many rows were taken. Raises psycopg errors."""
         self._settle(connection)
-        rows = connection.execute(_TAKE, (HOLD, self._size)).fetchall()
+        rows = connection.execute(_TAKE, (HOLD, self._worker, self._size)).fetchall()
         if rows:
             ids = [row[0] for row in rows]
             messages = [WireMessage(key, bytes(body), headers, kind, direct) for _, key, direct, body, headers, kind in rows]

@@ -32,6 +32,10 @@ set status = 'queued', reason = 'its worker died', fence = r.fence + 1, crashes 
     wake = gen_random_uuid(), due_at = clock(), sends = 0
 from mine where r.id = mine.id
 returning r.id, r.crashes"""
+# Wake-ups that the dead one's sweep took in the last moments and may not have sent; `run_due` bounds the scan.
+_WAKES = """
+update run set due_at = clock(), sends = 0
+where due_at > clock() and due_at < clock() + interval '31 s' and swept_by = %s and wake is not null"""
 _OUTBOX = "update outbox set send_at = clock(), held_by = null where held_by = %s"
 _GONE = "delete from worker where id = %s"
 _CRASHED = """
@@ -86,6 +90,7 @@ class Takeover:
             spent = [id for id, crashes in runs if crashes >= self._crash_limit]
             if spent:
                 connection.execute(_CRASHED, (spent,))
+            connection.execute(_WAKES, (worker,))
             connection.execute(_OUTBOX, (worker,))
             connection.execute(RELEASE_HELD, {"worker": worker})
             connection.execute(_GONE, (worker,))

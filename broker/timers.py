@@ -1,7 +1,8 @@
 """Retries, sleeps, postponements and waits are rows with a due time, not messages: the sweep wakes them.
 
 A due run's (id, wake) is sent to its actor's queue, and again after 30 s, 60 s … up to 10 minutes, until a worker has taken it.
-Any other `wake` is a duplicate and starts nothing, so sending too often is harmless and losing a wake-up is too.
+Any other `wake` is a duplicate and starts nothing, so sending too often is harmless and losing a wake-up is too. What a leader
+had taken but perhaps not sent when it died is due again with its takeover.
 """
 
 from concurrent.futures import Future
@@ -15,10 +16,10 @@ from broker.transports.base import Transport
 
 # `run_due` serves this; rows another sweep holds are skipped.
 _DUE = """
+with due as (select id from run where due_at <= clock() order by due_at limit %s for update skip locked)
 update run r
-set sends = r.sends + 1, due_at = clock() + least(interval '30 s' * power(2, least(r.sends, 5)), interval '10 min')
-from (select id from run where due_at <= clock() order by due_at limit %s for update skip locked) due
-where r.id = due.id and r.wake is not null
+set sends = r.sends + 1, swept_by = %s, due_at = clock() + least(interval '30 s' * power(2, least(r.sends, 5)), interval '10 min')
+from due where r.id = due.id and r.wake is not null
 returning r.id, r.actor, r.wake, r.crashes"""
 
 _AGAIN = """
@@ -32,7 +33,8 @@ QUARANTINE_AFTER = 2
 class Timers:
     """The sweep's timers. Not thread-safe but for the transport's callbacks."""
 
-    def __init__(self, transport: Transport, topology: Topology, *, size: int = 500) -> None:
+    def __init__(self, transport: Transport, topology: Topology, worker: UUID, *, size: int = 500) -> None:
+        self._worker = worker
         self._transport = transport
         self._topology = topology
         self._size = size
@@ -41,7 +43,7 @@ class Timers:
     def sweep(self, connection: Connection) -> int:
         """Wake due runs; returns how many. Raises psycopg errors; what was not sent is due again."""
         self._settle(connection)
-        rows = connection.execute(_DUE, (self._size,)).fetchall()
+        rows = connection.execute(_DUE, (self._size, self._worker)).fetchall()
         if rows:
             wakes = [(row[0], row[2]) for row in rows]
             messages = [

@@ -45,6 +45,7 @@ create table run (
     wake           uuid,
     due_at         timestamptz,
     sends          integer not null default 0,
+    swept_by       uuid,           -- the worker whose sweep sent the last wake-up: if it dies, that one may never have left
     reserved_at    timestamptz,
     reason         text,
     started_at     timestamptz,

@@ -1,7 +1,7 @@
 """The dramatiq broker: actors bound to the transport, and the policies in their one order."""
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -33,7 +33,7 @@ def standard_policies() -> list[Policy]:
     return [Trace(), Idempotency(), Throttle(), TimeLimit(), Backoff()]
 
 
-class HookError(MiddlewareError):  # type: ignore[misc]  # dramatiq is partly untyped
+class HookError(MiddlewareError):
     """A before hook broke. dramatiq would log it and run the actor: the door closes instead."""
 
 
@@ -128,8 +128,7 @@ class CallboardBroker(Broker):
         return self.policy(Trace).traced(event_type, id)
 
     def step_span(self, name: str) -> AbstractContextManager[Any]:
-        trace = next((m for m in self.middleware if isinstance(m, Trace)), None)
-        return trace.step_span(name) if trace is not None else nullcontext()
+        return self.policy(Trace).step_span(name)
 
 
 class PolicyDoors:

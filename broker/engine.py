@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from uuid import UUID, uuid4
 
 import structlog
+from opentelemetry.trace import Tracer
 from psycopg import Connection
 
 from broker.broker import CallboardBroker, PolicyDoors
@@ -25,10 +26,13 @@ from broker.journal.batch import Batch, Identity, Outbox
 from broker.journal.intents import Answer, ClaimedRun, Record
 from broker.journal.writer import Journal
 from broker.keeper import Keeper
+from broker.middleware.time_limit import TimeLimit
+from broker.middleware.trace import Trace
 from broker.outbox import Relay, StoredOutbox
 from broker.perform import Performer
 from broker.run.tools import Tools
 from broker.settings import Settings
+from broker.signals import TimeLimitReached
 from broker.takeover import Takeover
 from broker.timers import Timers
 from broker.transports.base import Transport
@@ -52,6 +56,7 @@ class Engine:
         queues: list[str] | None = None,
         pipelines: dict[tuple[str, str], str] | None = None,
         name: str | None = None,
+        tracer: Tracer | None = None,
         on_crash: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
@@ -84,6 +89,10 @@ class Engine:
             pipelines=pipelines or {},
         )
         self.keeper = self._keeper()
+        self.worn = threading.Event()
+        """Set once a body is stuck outside Python's reach: its thread is lost, so this process wants to be replaced."""
+        broker.policy(Trace).use(tracer, system=transport.system, destination=self._topology.events)
+        broker.policy(TimeLimit).on_stuck = self._stuck
         broker.perform = self._performer.perform
         broker.records_full = lambda: self._records._value <= 1
         broker.transaction_recorded = self._transaction_recorded
@@ -166,6 +175,16 @@ class Engine:
         work.refused = True
         record = self._performer.refused(work, error)
         self.journal.submit(record, lambda answer: self._refused(work, answer) if isinstance(answer, BaseException) else None)
+
+    def _stuck(self, work: Work) -> None:
+        """From the watchdog: a body sits in C past its limit. Its attempt fails now, another thread takes its slot, and what the
+        lost thread may still write is refused by the run's row, which is not `running` any more."""
+        log.error("body_stuck", run_id=str(work.claimed.id), actor=work.claimed.actor)
+        work.replaced = True
+        self._performer.settle_unperformed(work, TimeLimitReached("the body is stuck outside Python"))
+        self._threads.replace()
+        self._finished(False)
+        self.worn.set()
 
     def _transaction_recorded(self, record: Record, held: bool) -> None:
         """A run ended in its own transaction: send what left it, and forget the run."""

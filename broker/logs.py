@@ -16,8 +16,6 @@ from opentelemetry.trace import get_current_span
 from pydantic import ValidationError
 from structlog.types import EventDict, Processor, WrappedLogger
 
-from broker.run.thread_guard import uninterrupted
-
 QUIET = {
     # It prints the arguments of a message with every error; the engine logs what happened to the run.
     "dramatiq.worker": logging.CRITICAL,
@@ -108,12 +106,21 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         return redact(super().format(record))
 
 
-class _Handler(logging.StreamHandler[IO[str]]):
-    """A time limit must not strike while the handler's lock is held: no thread of the process could log again."""
+class _NoLock:
+    """A time limit may strike between acquiring a lock and noting so: with a real one no thread could log again.
 
-    def handle(self, record: logging.LogRecord) -> bool:
-        with uninterrupted():
-            return super().handle(record)
+    A line is one write, and writes of one stream are whole.
+    """
+
+    def acquire(self) -> None: ...
+    def release(self) -> None: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+class _Handler(logging.StreamHandler[IO[str]]):
+    def createLock(self) -> None:  # noqa: N802  logging's name
+        self.lock = _NoLock()  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _renderer(json: bool, stream: IO[str]) -> Processor:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import dramatiq
+from opentelemetry.trace import Tracer
 
 from broker import Actor, ConfigurationError, Pipeline, Publisher, Settings
 from broker.broker import CallboardBroker
@@ -73,7 +74,7 @@ def make_transport(settings: Settings, *, worker_id: UUID | None = None) -> Tran
     """`rabbitmq` where a broker URL is set, else `postgres`. Connects to nothing yet."""
     urls = [url.strip() for url in settings.broker_url.get_secret_value().split(",") if url.strip()]
     if urls:
-        return RabbitmqTransport(urls)
+        return RabbitmqTransport(urls, exchange=f"{settings.namespace}.events")
     return PostgresTransport(settings.database, worker_id=worker_id)
 
 
@@ -83,12 +84,25 @@ def make_publisher(settings: Settings, transport: Transport, trace: Trace | None
     return Publisher(transport, settings.source, database, trace, settings.hard_event_bytes)
 
 
-def make_engine(app: App, settings: Settings, *, queues: Sequence[str] | None = None, name: str | None = None) -> Engine:
+def make_engine(
+    app: App,
+    settings: Settings,
+    *,
+    queues: Sequence[str] | None = None,
+    name: str | None = None,
+    tracer: Tracer | None = None,
+) -> Engine:
     """Everything one worker process needs, not yet started. Call it after the process has forked."""
     broker = make_broker(app, settings)
     wanted = list(queues) if queues is not None else None
     return Engine(
-        settings, broker, make_transport(settings), queues=wanted, pipelines=pipelines_of(app.pipelines), name=name
+        settings,
+        broker,
+        make_transport(settings),
+        queues=wanted,
+        pipelines=pipelines_of(app.pipelines),
+        name=name,
+        tracer=tracer,
     )
 
 

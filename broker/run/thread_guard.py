@@ -16,9 +16,9 @@ signal meets it again at the next verb and at the end of the body.
 
 import ctypes
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from threading import get_ident, local
+from threading import get_ident
 
 from dramatiq.threading import raise_thread_exception
 
@@ -29,8 +29,6 @@ LOOK_AGAIN = 0.02
 """Seconds after which the watchdog looks again at a thread that was in our code. It bounds how late an interrupt is,
 at 50 looks a second in the worst case."""
 
-_NOTHING: AbstractContextManager[None] = nullcontext()
-_current = local()
 _set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
@@ -63,7 +61,6 @@ class ThreadGuard:
         """From here on the thread is in user code, and may be interrupted once `limit` is used up."""
         self._limit, self._clock, self._shot = limit, Clock(limit), False
         self._armed = True
-        _current.guard = self
         self.enter_user_code()
 
     def disarm(self) -> None:
@@ -75,7 +72,6 @@ class ThreadGuard:
         finally:
             # The one interrupt is withdrawn, or was raised in the line above: from here on nothing can land.
             self._armed = False
-            _current.guard = None
 
     def paused(self) -> AbstractContextManager[None]:
         return Paused(self)
@@ -96,19 +92,26 @@ class ThreadGuard:
         """Whether the thread was in user code. An interrupt that lands in here leaves it as if it was never called."""
         if not self._clock.running or not self._armed:
             return False
+        self._take_licence()
+        self._clock.stop()
+        if not self._shot and self._clock.left() <= 0:
+            # The watchdog has not come by yet; without this a body that is seldom in user code would seldom be caught.
+            self._gone = time.monotonic()
+            self._shot = True
+        if self._shot and not on_its_way(TimeLimitReached):
+            raise reached(self._limit)
+        return True
+
+    def _take_licence(self) -> None:
+        """After this no interrupt lands, now or later: there is none, or it is withdrawn."""
         while not self._shot:
             try:
                 self._licence.pop()
             except IndexError:
                 time.sleep(0)  # the watchdog has it, for some microseconds: it interrupts, or puts it back
             else:
-                self._clock.stop()
-                return True
+                return
         _set_exception(ctypes.c_ulong(self._thread), None)
-        if not on_its_way(TimeLimitReached):
-            raise reached(self._limit)
-        self._clock.stop()
-        return True
 
     def look(self, stuck_after: float) -> tuple[float, bool]:
         """Interrupt the thread if it is due. Returns the seconds until the next look, and whether the thread is stuck:
@@ -137,10 +140,3 @@ class ThreadGuard:
         self._gone = time.monotonic()
         self._shot = True
         return stuck_after
-
-
-def uninterrupted() -> AbstractContextManager[None]:
-    """`paused` of whatever guard is armed in this thread: for code of ours that user code calls without a run at hand, and
-    that takes a lock which the whole process needs."""
-    guard: ThreadGuard | None = getattr(_current, "guard", None)
-    return _NOTHING if guard is None else guard.paused()

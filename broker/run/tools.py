@@ -21,8 +21,10 @@ class Ledger(Protocol):
 class Guard(Protocol):
     """Knows whether the thread is in user code. A time limit interrupts there and nowhere else."""
 
-    deadline: timedelta | None
-    """What is left of the attempt's time limit now; None without one."""
+    @property
+    def deadline(self) -> timedelta | None:
+        """What is left of the attempt's time limit now; None without one."""
+        ...
 
     def paused(self) -> AbstractContextManager[None]:
         """Our own code: no interrupt lands here, and the time spent does not count."""

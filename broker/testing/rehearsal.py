@@ -1,10 +1,10 @@
 """One actor without broker or database: its body with steps kept in memory, and everything it asked for as values."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from broker.actor import Actor
@@ -65,10 +65,10 @@ def rehearse(
     tools = Tools(_MemoryLedger(rehearsal), OpenGuard(), _NoPool(), lambda *_: True, lambda _: nullcontext())
     try:
         if actor.asynchronous:
-            returned = asyncio.run(actor.fn(event, AsyncRun(core, tools, lambda call: call())))  # type: ignore[arg-type]
+            coroutine = cast(Coroutine[Any, Any, object], actor.fn(event, AsyncRun(core, tools, lambda call: call())))
+            _keep(rehearsal, core.completed(asyncio.run(coroutine)))
         else:
-            returned = actor.fn(event, Run(core, tools))
-        _keep(rehearsal, core.completed(returned))
+            _keep(rehearsal, core.completed(actor.fn(event, Run(core, tools))))
     except Suspended as signal:
         rehearsal.suspended = signal
     return rehearsal

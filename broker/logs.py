@@ -35,8 +35,9 @@ _CHAIN = 5
 """Causes told of one exception."""
 
 
-def configure(level: str = "info", *, json: bool = False) -> None:
-    """Set up logging for this process, to stderr. May be repeated; the last call wins."""
+def configure(level: str = "info", *, json: bool = False, stream: IO[str] | None = None) -> None:
+    """Set up logging for this process, to stderr unless a stream is given. May be repeated; the last call wins."""
+    out = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -57,8 +58,8 @@ def configure(level: str = "info", *, json: bool = False) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = _Handler(sys.stderr)
-    handler.setFormatter(_Formatter(shared, _renderer(json, sys.stderr)))
+    handler = _Handler(out)
+    handler.setFormatter(_Formatter(shared, _renderer(json, out)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)

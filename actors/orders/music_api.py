@@ -47,6 +47,7 @@ class MusicApi:
 
     base_url: str
     api_key: SecretStr
+    """Empty: none is sent."""
     model: str
     timeout: timedelta = timedelta(seconds=30)
     """Of one request."""
@@ -112,8 +113,9 @@ class MusicApi:
             raise MusicUnavailableError(f"the song could not be downloaded: {error}") from error
 
     def _client(self, with_key: bool = True) -> httpx.Client:
-        key = {"Authorization": f"Bearer {self.api_key.get_secret_value()}"} if with_key else {}
-        return httpx.Client(headers=key, timeout=self.timeout.total_seconds(), trust_env=False)
+        key = self.api_key.get_secret_value() if with_key else ""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(headers=headers, timeout=self.timeout.total_seconds(), trust_env=False)
 
     def _url(self) -> str:
         return f"{self.base_url.rstrip('/')}/audio/generations"

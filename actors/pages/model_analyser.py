@@ -33,6 +33,7 @@ class ModelAnalyser:
     base_url: str
     """Up to and including the version, such as https://api.openai.com/v1."""
     api_key: SecretStr
+    """Empty: none is sent, as for a model of one's own."""
     model: str
     timeout: timedelta = timedelta(seconds=60)
     temperature: float = 0.2
@@ -44,7 +45,8 @@ class ModelAnalyser:
     def _ask(self, user: str) -> str:
         messages = [{"role": "system", "content": SYSTEM_MESSAGE}, {"role": "user", "content": user}]
         body = {"model": self.model, "messages": messages, "temperature": self.temperature}
-        headers = {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
+        key = self.api_key.get_secret_value()
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         url = f"{self.base_url.rstrip('/')}/chat/completions"
         seconds = self.timeout.total_seconds()
         try:

@@ -1,0 +1,304 @@
+"""What has happened, as values to look at: runs, their attempts and steps, what is on its way, who works. Reads only."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import class_row
+
+from broker.errors import NotFoundError
+
+Row = TypeVar("Row")
+
+STATUSES = (
+    "queued",
+    "running",
+    "waiting",
+    "retrying",
+    "completed",
+    "skipped",
+    "folded",
+    "failed",
+    "cancelled",
+)
+UNFINISHED = ("queued", "running", "waiting", "retrying")
+
+_FACTS = """
+id, event_id, event_source, event_type, event_version, event_time, actor, pipeline, status, reason, attempt, crashes, rerun,
+created_at, started_at, finished_at, due_at, due_at - clock() as due_in, coalesce(finished_at, clock()) - started_at as lasted,
+correlation_id, causation_id, nullif(split_part(coalesce(traceparent, ''), '-', 2), '') as trace_id, worker"""
+_RUN = f"select {_FACTS} from run"  # noqa: S608  constants only
+_WHOLE = f"select {_FACTS}, event, result from run"  # noqa: S608
+
+# The primary key serves it: run ids are UUIDv7, so their order is that of time.
+_LIST = f"""{_RUN}
+where (%(status)s::text is null or status = %(status)s) and (%(actor)s::text is null or actor = %(actor)s)
+order by id desc limit %(limit)s"""
+_ONE = f"{_WHOLE} where id = %s"
+_OF_EVENT = f"{_WHOLE} where event_id = %s order by id"  # run_claim
+_CHAIN = f"{_RUN} where correlation_id = %s order by created_at, id"  # run_correlation
+_CAUSED = f"{_RUN} where correlation_id = %s and causation_id = %s order by created_at, id"  # run_correlation
+
+_ATTEMPTS = """
+select attempt, rerun, failed_at, kind, error, trace, step, delay from attempt where run_id = %s order by id"""
+_STEPS = """
+select name, occurrence, status, tries, attempt, error, started_at, finished_at, finished_at - started_at as lasted,
+       due_at - clock() as due_in
+from step where run_id = %s order by started_at, finished_at, name, occurrence"""
+
+_LETTER = """
+select id, created_at, reason, queue, actor, run_id, rerun, event_type, field, step, error, settled_at, settled_as
+from dead_letter"""
+_LETTERS_OF_RUN = f"{_LETTER} where run_id = %s order by created_at"  # dead_letter_run
+_LETTERS_OF_EVENT = f"{_LETTER} where event_id = %s order by created_at"  # dead_letter_event
+# `dead_letter_open` serves this; events that nobody hears are wanted only by name.
+_OPEN = """
+select id from dead_letter
+where settled_at is null and (%(reason)s::text is null or reason = %(reason)s)
+  and (%(reason)s::text is not null or reason <> 'unheard') and (%(actor)s::text is null or actor = %(actor)s)
+order by created_at"""
+
+# What has not been claimed yet is in one of two tables, found by a header: both are as small as the backlog.
+_ON_THE_WAY = """
+select headers ->> 'cloudEvents_id' as event_id, routing_key as queue, 'outbox' as place, send_at as since,
+       send_at - clock() as due_in, held_by is not null as held, headers ->> 'cloudEvents_type' as event_type,
+       headers ->> 'cloudEvents_causationid' as causation_id
+from outbox where headers ->> {header} = %(id)s
+union all
+select headers ->> 'cloudEvents_id', queue, 'queue', created_at, null, held_by is not null, headers ->> 'cloudEvents_type',
+       headers ->> 'cloudEvents_causationid'
+from delivery where headers ->> {header} = %(id)s
+order by since"""
+_MESSAGES_OF_EVENT = _ON_THE_WAY.format(header="'cloudEvents_id'")
+_MESSAGES_OF_CHAIN = _ON_THE_WAY.format(header="'cloudEvents_correlationid'")
+
+_HEARERS = "select queue from binding where event_type = %s order by queue"
+_WORKERS = """
+select id, name, version, started_at, clock_timestamp() - heartbeat_at as silent, cardinality(live) as runs
+from worker order by name"""
+_KEY_HOLDER = "select run_id from limit_idempotency where actor = %s and key = %s"
+_COUNTS = "select status, count(*) from run group by status order by status"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run. `lasted` is None until its first start; `due_in` is negative once it is due and has not been taken."""
+
+    id: UUID
+    event_id: str
+    event_source: str
+    event_type: str
+    event_version: int
+    event_time: datetime
+    actor: str
+    pipeline: str | None
+    status: str
+    reason: str | None
+    attempt: int
+    crashes: int
+    rerun: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    due_at: datetime | None
+    due_in: timedelta | None
+    lasted: timedelta | None
+    correlation_id: str
+    causation_id: str | None
+    trace_id: str | None
+    worker: UUID | None
+    event: dict[str, Any] | None = None
+    """None in lists: only a run that was asked for by its own or its event's id comes with it and its result."""
+    result: Any = None
+
+    @property
+    def finished(self) -> bool:
+        return self.status not in UNFINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """A failed attempt. `delay` is what was waited before the next; None after the last."""
+
+    attempt: int
+    rerun: int
+    failed_at: datetime
+    kind: str
+    error: str
+    trace: str | None
+    step: str | None
+    delay: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """A durable part of a run, without its result."""
+
+    name: str
+    occurrence: int
+    status: str
+    tries: int
+    attempt: int
+    error: str | None
+    started_at: datetime
+    finished_at: datetime
+    lasted: timedelta
+    due_in: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterLine:
+    """A dead letter, without its event; `dead_letters.get_letter` has it whole."""
+
+    id: UUID
+    created_at: datetime
+    reason: str
+    queue: str | None
+    actor: str | None
+    run_id: UUID | None
+    rerun: int
+    event_type: str | None
+    field: str | None
+    step: str | None
+    error: str
+    settled_at: datetime | None
+    settled_as: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OnTheWay:
+    """A message that nobody has claimed: an `outbox` row, or a row in a `queue` of the `postgres` transport."""
+
+    event_id: str
+    queue: str
+    place: str
+    since: datetime
+    due_in: timedelta | None
+    held: bool
+    event_type: str | None
+    causation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker process. `silent` is the age of its last heartbeat."""
+
+    id: UUID
+    name: str
+    version: str
+    started_at: datetime
+    silent: timedelta
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunStory:
+    """One run with all that belongs to it. `next` are the runs that its event's actors caused."""
+
+    run: RunRow
+    attempts: Sequence[AttemptRow]
+    steps: Sequence[StepLine]
+    letters: Sequence[LetterLine]
+    next: Sequence[RunRow]
+    on_the_way: Sequence[OnTheWay]
+
+
+def list_runs(
+    connection: Connection, *, status: str | None = None, actor: str | None = None, limit: int = 50
+) -> list[RunRow]:
+    """Newest first."""
+    return _rows(connection, RunRow, _LIST, {"status": status, "actor": actor, "limit": limit})
+
+
+def get_run(connection: Connection, id: UUID) -> RunRow:
+    """Raises NotFoundError."""
+    found = _rows(connection, RunRow, _ONE, (id,))
+    if not found:
+        raise NotFoundError(
+            f"no run {id}: `callboard runs` lists the newest, `callboard why {id}` looks for an event of that id"
+        )
+    return found[0]
+
+
+def runs_of(connection: Connection, reference: str) -> list[RunRow]:
+    """The run of this id, or the runs of the event of this id, one for each actor; empty when there is neither."""
+    try:
+        run = _rows(connection, RunRow, _ONE, (UUID(reference),))
+    except ValueError:
+        run = []
+    return run or _rows(connection, RunRow, _OF_EVENT, (reference,))
+
+
+def chain(connection: Connection, correlation_id: str) -> list[RunRow]:
+    """The runs of one story in the order in which they were claimed."""
+    return _rows(connection, RunRow, _CHAIN, (correlation_id,))
+
+
+def story(connection: Connection, run: RunRow) -> RunStory:
+    """Everything about one run, for its timeline."""
+    return RunStory(
+        run=run,
+        attempts=_rows(connection, AttemptRow, _ATTEMPTS, (run.id,)),
+        steps=_rows(connection, StepLine, _STEPS, (run.id,)),
+        letters=_rows(connection, LetterLine, _LETTERS_OF_RUN, (run.id,)),
+        next=_rows(connection, RunRow, _CAUSED, (run.correlation_id, run.event_id)),
+        on_the_way=[
+            out
+            for out in messages_of_chain(connection, run.correlation_id)
+            if out.causation_id == run.event_id
+        ],
+    )
+
+
+def letters_of_event(connection: Connection, event_id: str) -> list[LetterLine]:
+    """Oldest first, settled ones too."""
+    return _rows(connection, LetterLine, _LETTERS_OF_EVENT, (event_id,))
+
+
+def open_letters(
+    connection: Connection, *, reason: str | None = None, actor: str | None = None
+) -> list[UUID]:
+    """Ids of the dead letters that wait for somebody, oldest first. Unheard events only by their reason."""
+    rows = connection.execute(_OPEN, {"reason": reason, "actor": actor}).fetchall()
+    return [id for (id,) in rows]
+
+
+def messages_of_event(connection: Connection, event_id: str) -> list[OnTheWay]:
+    """Copies of the event that nobody has claimed. What waits in RabbitMQ cannot be listed."""
+    return _rows(connection, OnTheWay, _MESSAGES_OF_EVENT, {"id": event_id})
+
+
+def messages_of_chain(connection: Connection, correlation_id: str) -> list[OnTheWay]:
+    """As `messages_of_event`, for all events of a story."""
+    return _rows(connection, OnTheWay, _MESSAGES_OF_CHAIN, {"id": correlation_id})
+
+
+def hearers(connection: Connection, event_type: str) -> list[str]:
+    """The queues bound to an event type by the workers' last boot."""
+    return [queue for (queue,) in connection.execute(_HEARERS, (event_type,)).fetchall()]
+
+
+def workers(connection: Connection) -> list[WorkerRow]:
+    """Every worker that has not signed off, dead ones that nobody has taken over included."""
+    return _rows(connection, WorkerRow, _WORKERS, ())
+
+
+def key_holder(connection: Connection, actor: str, key: str) -> UUID | None:
+    """The run that holds an idempotency key."""
+    row = connection.execute(_KEY_HOLDER, (actor, key)).fetchone()
+    return row[0] if row else None
+
+
+def count_runs(connection: Connection) -> dict[str, int]:
+    """Runs by status."""
+    return dict(connection.execute(_COUNTS).fetchall())
+
+
+def _rows(
+    connection: Connection, kind: type[Row], statement: str, values: "dict[str, Any] | Iterable[Any]"
+) -> list[Row]:
+    with connection.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(statement.encode(), values).fetchall()  # type: ignore[arg-type]

@@ -1,0 +1,88 @@
+"""`callboard check`: everything that can be wrong before the first event travels. Needs no server."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from broker import Actor
+from broker.broker import CallboardBroker
+from ops.boot import App
+from ops.cli.screen import console, errors, facts, table, took
+from ops.cli.session import loaded, settings_of_command
+from schemas import Event
+
+
+def check() -> None:
+    """Check the wiring of all loaded actors and pipelines; exit status 1 if something is wrong. Lists them otherwise."""
+    settings = settings_of_command()
+    app = loaded(settings)
+    CallboardBroker(settings.namespace, app.middleware).bind(app.actors)
+    faults = app.faults()
+    if faults:
+        out = errors()
+        out.print(f"{len(faults)} fault(s) in the wiring", style="red")
+        for fault in faults:
+            out.print()
+            out.print(fault.subject, style="bold")
+            out.print(facts([("problem", fault.problem), ("remedy", fault.remedy)]))
+        raise typer.Exit(1)
+    _show(app)
+
+
+def _show(app: App) -> None:
+    out = console()
+    actors = sorted(app.actors, key=lambda actor: actor.name)
+    out.print(table(["ACTOR", "HEARS", "PUBLISHES", "POLICIES"], [_row(actor) for actor in actors]))
+    out.print()
+    rows = [
+        (kind.event_type, str(kind.event_version), _names(_hearers(app, kind)) or "(other services)")
+        for kind in _events(app)
+    ]
+    out.print(table(["EVENT", "VERSION", "HEARD BY"], rows))
+    if app.pipelines:
+        out.print()
+        chains = [(p.name, " → ".join(actor.name for actor in p.actors)) for p in app.pipelines]
+        out.print(table(["PIPELINE", "ACTORS"], chains))
+    out.print()
+    out.print(
+        f"{len(actors)} actors, {len(rows)} events, {len(app.pipelines)} pipelines: no faults", style="green"
+    )
+
+
+def _events(app: App) -> list[type[Event]]:
+    kinds = {kind for actor in app.actors for kind in (*actor.hears, *actor.publishes)}
+    return sorted(kinds, key=lambda kind: (kind.event_type, kind.event_version))
+
+
+def _hearers(app: App, kind: type[Event]) -> list[str]:
+    return sorted(actor.name for actor in app.actors if kind in actor.hears)
+
+
+def _row(actor: Actor[Any, Any]) -> tuple[str, str, str, str]:
+    return (actor.name, _types(actor.hears), _types(actor.publishes), policies_of(actor))
+
+
+def policies_of(actor: Actor[Any, Any]) -> str:
+    """In words: `3 attempts, 60 s limit, 10 per 1 min by user_id`."""
+    policies = actor.policies
+    told = [f"{policies.retry.attempts} attempts" if policies.retry.attempts > 1 else "1 attempt"]
+    if policies.time_limit is not None:
+        told.append(f"{took(policies.time_limit)} limit")
+    if (throttle := policies.throttle) is not None:
+        told.append(f"{throttle.limit} per {took(throttle.per)}{_key(throttle.key)}")
+    if (once := policies.idempotency) is not None:
+        told.append(f"once{_key(once.key)} in {took(once.ttl)}")
+    return ", ".join(told)
+
+
+def _key(key: object) -> str:
+    return f" by {key}" if isinstance(key, str) else "" if key is None else " by a function"
+
+
+def _types(kinds: Sequence[type[Event]]) -> str:
+    return _names([kind.event_type for kind in kinds])
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,57 @@
+"""`callboard pipelines`: who hears what, as a list, a chain or a Mermaid diagram. Needs no server."""
+
+from typing import Annotated
+
+import typer
+
+from broker import ConfigurationError, Pipeline
+from broker.wiring import nearest
+from ops.cli.check import policies_of
+from ops.cli.screen import console, table
+from ops.cli.session import loaded, settings_of_command
+
+app = typer.Typer(help="List pipelines; `show NAME` tells one, `--mermaid` draws it.")
+
+Mermaid = Annotated[bool, typer.Option("--mermaid", help="As a Mermaid flowchart.")]
+
+
+@app.callback(invoke_without_command=True)
+def pipelines(ctx: typer.Context, mermaid: Mermaid = False) -> None:
+    if ctx.invoked_subcommand is not None:
+        return
+    found = loaded(settings_of_command()).pipelines
+    if mermaid:
+        print("\n\n".join(f"%% {pipeline.name}\n{pipeline.mermaid()}" for pipeline in found))
+        return
+    rows = [(p.name, " → ".join(actor.name for actor in p.actors)) for p in found]
+    console().print(table(["PIPELINE", "ACTORS"], rows) if rows else "no pipelines are declared")
+
+
+@app.command()
+def show(name: str, mermaid: Mermaid = False) -> None:
+    """One pipeline: its actors in order, what each hears and what it passes on."""
+    pipeline = _named(loaded(settings_of_command()).pipelines, name)
+    if mermaid:
+        print(pipeline.mermaid())
+        return
+    passes = {earlier.name: type_ for earlier, type_, _ in pipeline.links()}
+    rows = [
+        (
+            actor.name,
+            ", ".join(kind.event_type for kind in actor.hears),
+            passes.get(actor.name, ""),
+            policies_of(actor),
+        )
+        for actor in pipeline.actors
+    ]
+    console().print(table(["ACTOR", "HEARS", "PASSES ON", "POLICIES"], rows))
+
+
+def _named(found: tuple[Pipeline, ...], name: str) -> Pipeline:
+    for pipeline in found:
+        if pipeline.name == name:
+            return pipeline
+    names = [pipeline.name for pipeline in found]
+    raise ConfigurationError(
+        f"no pipeline is named {name!r}{nearest(name, names)}; there are {', '.join(names) or 'none'}"
+    )

@@ -1,0 +1,97 @@
+"""`callboard runs`: what was done, what is being done, and why something is not."""
+
+from typing import Annotated
+
+import typer
+
+from broker import CallboardError
+from broker.errors import NotFoundError
+from broker.history import STATUSES, RunRow, chain, list_runs, runs_of, story
+from broker.wiring import nearest
+from ops.cli.screen import Cell, ago, console, emit_json, one_line, status, table, took
+from ops.cli.session import connected, settings_of_command
+from ops.cli.timeline import show_chain, show_story
+
+app = typer.Typer(help="List runs, newest first; `show` tells one with everything that happened to it.")
+
+Json = Annotated[bool, typer.Option("--json", help="For scripts: one JSON document, nothing cut off.")]
+
+
+@app.callback(invoke_without_command=True)
+def runs(
+    ctx: typer.Context,
+    wanted: Annotated[
+        str | None, typer.Option("--status", "-s", help=f"One of {', '.join(STATUSES)}.")
+    ] = None,
+    actor: Annotated[str | None, typer.Option("--actor", "-a", help="Only this actor's.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000)] = 30,
+    json: Json = False,
+) -> None:
+    if ctx.invoked_subcommand is not None:
+        return
+    if wanted is not None and wanted not in STATUSES:
+        raise CallboardError(
+            f"--status {wanted!r}{nearest(wanted, STATUSES)}; statuses are {', '.join(STATUSES)}"
+        )
+    with connected(settings_of_command()) as connection:
+        found = list_runs(connection, status=wanted, actor=actor, limit=limit)
+    if json:
+        emit_json(found)
+    elif not found:
+        console().print(
+            "no runs" + (" like that" if wanted or actor else " yet: `callboard publish` hands an event over")
+        )
+    else:
+        console().print(
+            table(["RUN", "ACTOR", "STATUS", "TRY", "AGE", "TOOK", "NOTE"], [_row(run) for run in found])
+        )
+
+
+@app.command()
+def show(
+    reference: Annotated[
+        str, typer.Argument(metavar="RUN_ID|EVENT_ID", help="Of an event, all its runs are shown.")
+    ],
+    json: Json = False,
+) -> None:
+    """The timeline of a run: its event, steps, failed attempts with their delays, dead letters, and the story it is part of."""
+    with connected(settings_of_command()) as connection:
+        found = runs_of(connection, reference)
+        if not found:
+            raise NotFoundError(
+                f"no run and no run's event has the id {reference}: `callboard why {reference}` looks further"
+            )
+        stories = [story(connection, run) for run in found]
+        whole = chain(connection, found[0].correlation_id)
+    if json:
+        emit_json({"runs": stories, "chain": whole})
+        return
+    out = console()
+    for told in stories:
+        show_story(out, told)
+    show_chain(out, whole, {run.id for run in found})
+
+
+def _row(run: RunRow) -> list[Cell]:
+    lasted = took(run.lasted) if run.started_at is not None else ""
+    return [
+        str(run.id),
+        run.actor,
+        status(run.status),
+        _tries(run),
+        ago(run.created_at),
+        lasted,
+        note_of(run),
+    ]
+
+
+def _tries(run: RunRow) -> str:
+    return str(run.attempt) if not run.crashes else f"{run.attempt}+{run.crashes}"
+
+
+def note_of(run: RunRow) -> str:
+    """Why it stands where it stands: `throttle, in 12 s`."""
+    due = ""
+    if run.due_in is not None:
+        due = f"in {took(run.due_in)}" if run.due_in.total_seconds() > 0 else "due"
+    return ", ".join(part for part in (one_line(run.reason or ""), due) if part)

@@ -1,0 +1,52 @@
+"""Saying which server cannot be reached, and why, without a user name or a password."""
+
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from broker import Settings
+from broker.errors import CallboardError
+from broker.logs import redact
+
+
+class UnreachableError(CallboardError):
+    """A server of ours does not answer; the message names it and what to look at."""
+
+
+def database_place(settings: Settings) -> str:
+    """`PostgreSQL at host:port/database`, or the folder of its socket."""
+    try:
+        parts = conninfo_to_dict(settings.database_url.get_secret_value())
+    except psycopg.ProgrammingError:
+        return "PostgreSQL (CALLBOARD_DATABASE_URL is no connection string)"
+    host = parts.get("host") or parts.get("hostaddr") or "localhost"
+    place = str(host) if str(host).startswith("/") else f"{host}:{parts.get('port') or 5432}"
+    return f"PostgreSQL at {place}/{parts.get('dbname') or ''}".rstrip("/")
+
+
+def broker_place(settings: Settings) -> str:
+    """`RabbitMQ at host:port`, all nodes of a cluster."""
+    urls = [urlsplit(url.strip()) for url in settings.broker_url.get_secret_value().split(",") if url.strip()]
+    return "RabbitMQ at " + ", ".join(url.netloc.rpartition("@")[2] for url in urls)
+
+
+def unreachable(settings: Settings, error: psycopg.Error) -> UnreachableError:
+    """What a failed connection to the database means to whoever typed the command."""
+    place = database_place(settings)
+    advice = "look whether it runs and whether CALLBOARD_DATABASE_URL is right"
+    if settings.data.joinpath("env").exists():
+        advice += f" (after ./ops/run: `. {settings.data}/env`)"
+    return UnreachableError(f"{place} cannot be used: {reason_of(error)}; {advice}")
+
+
+def reason_of(error: BaseException) -> str:
+    """The last line of an error, which is libpq's reason; redacted."""
+    lines = [line.strip() for line in redact(str(error)).splitlines() if line.strip()]
+    told = [
+        line
+        for line in lines
+        if not line.startswith(("Is the server running", "Multiple connection", "- host"))
+    ]
+    text = (told or lines or [type(error).__name__])[-1]
+    return text.rpartition("failed: ")[2] or text

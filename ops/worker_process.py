@@ -1,0 +1,239 @@
+"""One worker process, as the supervisor starts it: `python -m ops.worker_process CHANNEL …`. Nobody types this.
+
+    boot (servers away: wait) ── ready ── serve ── SIGTERM ── drain ── gone
+      └ refused: the configuration is wrong, another start would not help
+
+CHANNEL is the number of an inherited socket: what happens is told there, one line a fact, and its end is the supervisor's end.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from types import FrameType
+from typing import Any, NoReturn
+
+import psycopg
+
+from broker import Actor, ConfigurationError, Settings, load_settings, logs
+from broker.broker import CallboardBroker
+from broker.declare import declare
+from broker.engine import Engine
+from broker.errors import CallboardError, TransportUnavailableError
+from broker.migrate import pending
+from broker.telemetry import Telemetry
+from broker.topology import Topology
+from broker.transports.base import Transport
+from broker.wiring import nearest, pipelines_of
+from ops.boot import App, load, make_broker, make_transport
+from ops.reach import broker_place, database_place, reason_of
+
+REFUSED = 78
+"""Exit status (EX_CONFIG): the supervisor does not start this process again."""
+UNFINISHED = 75
+"""Exit status (EX_TEMPFAIL): bodies were still running when the grace was over; their runs are taken over."""
+SILENCE = timedelta(seconds=3)
+"""How long a server may be silent at boot before we say that we wait for it; a busy RabbitMQ declares for as long."""
+SWITCH_INTERVAL = 0.0005
+"""Seconds. With the default of 5 ms a few CPU-bound bodies keep the journal's thread from every second commit."""
+
+
+NOTHING_LOADED = "no actors are loaded: name your packages in CALLBOARD_APPS, or set CALLBOARD_DEMO=1 for this repository's demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What this process is to consume. `patterns` are globs over actor names; empty means all actors."""
+
+    threads: int
+    patterns: tuple[str, ...] = ()
+    quarantine: bool = False
+
+
+class Channel:
+    """The way to the supervisor. Without it (it died) this process ends at once: its runs are taken over."""
+
+    def __init__(self, number: int) -> None:
+        self._socket = socket.socket(fileno=number)
+
+    def say(self, word: str, text: str = "") -> None:
+        self._socket.sendall(f"{word} {' '.join(text.split())}".strip().encode() + b"\n")
+
+    def watch(self) -> None:
+        threading.Thread(target=self._wait_for_the_end, name="supervisor-watch", daemon=True).start()
+
+    def _wait_for_the_end(self) -> NoReturn:
+        while self._socket.recv(64):
+            pass
+        os._exit(UNFINISHED)
+
+
+class Stop:
+    """SIGTERM: during boot it ends the process, afterwards it is waited for."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._booting = True
+        signal.signal(signal.SIGTERM, self._asked_by_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def boots_no_more(self) -> None:
+        self._booting = False
+
+    def follow(self, event: threading.Event) -> None:
+        """Stop when this is set, too."""
+
+        def wait() -> None:
+            event.wait()
+            self._asked.set()
+
+        threading.Thread(target=wait, name="stop-follows", daemon=True).start()
+
+    def wait(self, limit: timedelta | None = None) -> bool:
+        return self._asked.wait(limit.total_seconds() if limit is not None else None)
+
+    def _asked_by_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked.set()
+        if self._booting:
+            raise SystemExit(0)
+
+
+def select(actors: Sequence[Actor[Any, Any]], patterns: Sequence[str]) -> list[Actor[Any, Any]]:
+    """The actors that the patterns name. Raises ConfigurationError for a pattern without an actor, and for no actors at all."""
+    if not actors:
+        raise ConfigurationError(NOTHING_LOADED)
+    names = [actor.name for actor in actors]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ConfigurationError(
+                f"--actors {pattern!r} matches no actor{nearest(pattern, names)}; there are {', '.join(sorted(names))}"
+            )
+    return [
+        actor
+        for actor in actors
+        if not patterns or any(fnmatchcase(actor.name, pattern) for pattern in patterns)
+    ]
+
+
+def queues_of(role: Role, actors: Sequence[Actor[Any, Any]], topology: Topology) -> list[str]:
+    """The house queues are everybody's but the quarantine's, which has one queue and runs of every actor in it."""
+    if role.quarantine:
+        return [topology.quarantine]
+    own = [queue for actor in select(actors, role.patterns) for queue in (actor.name, *actor.aliases)]
+    return [*own, topology.unheard, topology.dead]
+
+
+def serve(role: Role, channel: Channel, stop: Stop) -> int:
+    """The life of the process; returns its exit status. It ends when asked to, and when a body is stuck in C: the neighbours
+    finish, and the supervisor starts a fresh one. Raises CallboardError when the configuration is wrong."""
+    settings = _own(load_settings(), role)
+    logs.configure(settings.log_level, json=settings.log_json)
+    app = load(settings)
+    broker = make_broker(app, settings)
+    transport = make_transport(settings)
+    telemetry = Telemetry(sample=settings.trace_sample)
+    telemetry.install()
+    _prepare(app, settings, broker, transport, channel, stop)
+    engine = Engine(
+        settings,
+        broker,
+        transport,
+        queues=queues_of(role, app.actors, broker.topology()),
+        pipelines=pipelines_of(app.pipelines),
+        name=f"{socket.gethostname()[:20]}:{'quarantine:' if role.quarantine else ''}{os.getpid()}",
+        tracer=telemetry.tracer,
+    )
+    stop.boots_no_more()
+    engine.start()
+    channel.say("ready")
+    stop.follow(engine.worn)
+    stop.wait()
+    finished = engine.stop(settings.grace)
+    telemetry.shutdown()
+    return 0 if finished else UNFINISHED
+
+
+def _own(settings: Settings, role: Role) -> Settings:
+    """In quarantine one run at a time, so that a payload which kills its process kills no neighbour."""
+    slots = 1 if role.quarantine else settings.async_slots
+    return settings.model_copy(
+        update={"threads": 1 if role.quarantine else role.threads, "async_slots": slots}
+    )
+
+
+def _prepare(
+    app: App, settings: Settings, broker: CallboardBroker, transport: Transport, channel: Channel, stop: Stop
+) -> None:
+    """Wait for the servers, refuse an old schema, declare. Raises ConfigurationError."""
+    pause = timedelta(seconds=0.1)
+    told: set[str] = set()
+    while True:
+        away = _waiting(channel, told, database_place(settings), "does not answer")
+        try:
+            _refuse_pending(app, settings)
+            away.cancel()
+            if settings.broker_url.get_secret_value():
+                away = _waiting(channel, told, broker_place(settings), "does not answer")
+            declare(settings.database, transport, broker.topology())
+        except (psycopg.OperationalError, TransportUnavailableError) as error:
+            place = database_place(settings) if isinstance(error, psycopg.Error) else broker_place(settings)
+            _tell_once(channel, told, place, reason_of(error))
+            stop.wait(pause)
+            pause = min(pause * 2, timedelta(seconds=5))
+        else:
+            return
+        finally:
+            away.cancel()
+
+
+def _refuse_pending(app: App, settings: Settings) -> None:
+    missing = [m for m in pending(settings.database, app.migrations(settings.namespace)) if m.phase == "pre"]
+    if missing:
+        names = ", ".join(f"{migration.room}/{migration.name}" for migration in missing)
+        raise ConfigurationError(
+            f"the database lacks {len(missing)} migration(s) ({names}): run `callboard migrate`"
+        )
+
+
+def _waiting(channel: Channel, told: set[str], place: str, reason: str) -> threading.Timer:
+    timer = threading.Timer(SILENCE.total_seconds(), _tell_once, (channel, told, place, reason))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _tell_once(channel: Channel, told: set[str], place: str, reason: str) -> None:
+    if place not in told:
+        told.add(place)
+        channel.say("waiting", f"{place}: {reason}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="ops.worker_process")
+    parser.add_argument("channel", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--actors", action="append", default=[])
+    parser.add_argument("--quarantine", action="store_true")
+    given = parser.parse_args(arguments)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    stop = Stop()
+    channel = Channel(given.channel)
+    channel.watch()
+    try:
+        return serve(Role(given.threads, tuple(given.actors), given.quarantine), channel, stop)
+    except CallboardError as error:
+        channel.say("refused", str(error))
+        return REFUSED
+
+
+if __name__ == "__main__":
+    status = main()
+    if status == UNFINISHED:
+        os._exit(status)  # a body that does not end would keep the interpreter
+    sys.exit(status)

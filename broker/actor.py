@@ -141,7 +141,7 @@ def name_of(fn: Callable[..., object]) -> tuple[str, str]:
     """
     parts = fn.__module__.split(".")
     function = getattr(fn, "__name__", "")
-    if "actors" not in parts:
+    if "actors" not in parts[:2] or parts[0] == "tests":
         return f"{parts[-1].strip('_')}.{function}", parts[-1]
     inside = parts[parts.index("actors") + 1 :]
     if len(inside) != 2 or inside[1] != function:

@@ -107,12 +107,12 @@ def replay(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
             letter = get_letter(connection, id)
             if cursor.execute(_SETTLE, ("replayed", id)).fetchone() is None:
                 continue
-            if letter.run_id is not None:
-                if cursor.execute(_REOPEN, (letter.run_id,)).fetchone() is None:
-                    continue
-                cursor.execute(_FORGET_FAILED, (letter.run_id,))
-            else:
+            if letter.run_id is None:
                 store(cursor, [Outgoing(uuid7(), _raw(letter))], None)
+            elif cursor.execute(_REOPEN, (letter.run_id,)).fetchone() is None:
+                raise NotFoundError(f"run {letter.run_id} of dead letter {id} is not failed any more: discard the letter")
+            else:
+                cursor.execute(_FORGET_FAILED, (letter.run_id,))
             replayed.append(id)
     return replayed
 

@@ -89,6 +89,7 @@ class Engine:
             pipelines=pipelines or {},
         )
         self.keeper = self._keeper()
+        self._stopped = False
         self.worn = threading.Event()
         """Set once a body is stuck outside Python's reach: its thread is lost, so this process wants to be replaced."""
         broker.policy(Trace).use(tracer, system=transport.system, destination=self._topology.events)
@@ -111,7 +112,10 @@ class Engine:
 
     def stop(self, grace: timedelta | None = None) -> bool:
         """Stop taking, finish or hand back, close. False if bodies were still running at the end of the grace: their runs are
-        taken over as soon as this process is gone."""
+        taken over as soon as this process is gone. May be repeated."""
+        if self._stopped:
+            return True
+        self._stopped = True
         limit = grace if grace is not None else self._settings.grace
         self._transport.unsubscribe()
         self._intake.stop()

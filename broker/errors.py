@@ -68,7 +68,13 @@ class JournalError(CallboardError):
 
 
 class StepFailed(CallboardError):  # noqa: N818  the name an author writes in `except`
-    """A step with retries of its own has used them up. The last error is its `__cause__`."""
+    """A step with retries of its own has used them up, or met a NonRetriable. `error` tells its last error."""
+
+    def __init__(self, step: str, tries: int, error: str) -> None:
+        super().__init__(f"step {step!r} failed for good after {tries} tries: {error}")
+        self.step = step
+        self.tries = tries
+        self.error = error
 
 
 class CodeChangedError(CallboardError):

@@ -6,6 +6,7 @@ Claims are made only while there is room (one ahead per slot), so the backlog st
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -18,7 +19,7 @@ from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Intent
 from broker.journal.writer import Journal
 from broker.topology import Topology
 from broker.transports.base import Delivery
-from schemas import Envelope, InvalidPayload, UnknownType, UnknownVersion, find, validate
+from schemas import Envelope, InvalidPayload, UnknownType, UnknownVersion, find, uuid7, validate
 
 log = structlog.get_logger(__name__)
 
@@ -132,6 +133,10 @@ class Intake:
         if actor is None or not isinstance(event, actor.hears):
             wrong = UndecodableError(f"{delivery.queue} does not hear {envelope.type}", field="type")
             return _park(delivery, "unknown type", wrong, envelope, "type")
+        if envelope.traceparent is None:
+            # Fixed before the claim, so that every attempt of the run and all that follows is in one trace.
+            traceparent, tracestate = self._broker.traced(envelope.type, uuid7())
+            envelope = replace(envelope, traceparent=traceparent, tracestate=tracestate)
         pipeline = self._pipelines.get((actor.name, envelope.type))
         return Claim(actor.name, envelope, event, payload, pipeline, delivery.row_id)
 

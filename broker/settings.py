@@ -22,19 +22,19 @@ class Settings(BaseSettings):
     """A DSN past any transaction pooler; needed only where `database_url` points to one."""
     broker_url: SecretStr = SecretStr("")
     """`amqp://…`, several separated by commas for a cluster. Empty: the `postgres` transport."""
-    namespace: str = Field("callboard", pattern=r"^[a-z][a-z0-9_]{0,40}$")
+    namespace: str = Field(default="callboard", pattern=r"^[a-z][a-z0-9_]{0,40}$")
     """Prefix of exchanges and house queues, and the engine's schema: staging can stand beside production."""
-    source: str = Field("callboard", min_length=1, max_length=255)
+    source: str = Field(default="callboard", min_length=1, max_length=255)
     """The CloudEvents `source` of what this application publishes."""
     apps: Annotated[tuple[str, ...], NoDecode] = ()
     """Packages of one's own that hold `schemas`, `actors` and `pipelines`, separated by commas."""
     demo: bool = False
     """Whether the demo domains of this repository are loaded."""
-    threads: int = Field(8, ge=1, le=256)
+    threads: int = Field(default=8, ge=1, le=256)
     """Worker threads a process: how many sync actors run at once in it."""
-    async_slots: int = Field(500, ge=1, le=100_000)
+    async_slots: int = Field(default=500, ge=1, le=100_000)
     """How many async runs a process holds at once."""
-    records_in_flight: int = Field(64, ge=1)
+    records_in_flight: int = Field(default=64, ge=1)
     """Outcomes handed to the journal and not yet committed, a process: bounds memory when PostgreSQL is slow."""
     lease: timedelta = timedelta(seconds=10)
     """A worker whose heartbeat is older than this is dead even if its lock is held (stopped, partitioned)."""
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     """How often the leader looks for dead workers, due timers and due outbox rows."""
     grace: timedelta = timedelta(seconds=25)
     """How long a stopping worker waits for running bodies; below the 30 s that most supervisors give."""
-    crash_limit: int = Field(5, ge=2)
+    crash_limit: int = Field(default=5, ge=2)
     """After this many crashes of its worker a run is a dead letter. From the second on it runs in quarantine."""
     soft_event_bytes: int = 256 * 1024
     hard_event_bytes: int = 1024 * 1024
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     """Where file stores and embedded servers keep their data."""
     log_level: str = "info"
     log_json: bool = False
-    trace_sample: float = Field(1.0, ge=0.0, le=1.0)
+    trace_sample: float = Field(default=1.0, ge=0.0, le=1.0)
     """Share of traces that are recorded, decided at the first publish of a chain."""
 
     @field_validator("apps", mode="before")

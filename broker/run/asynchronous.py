@@ -97,7 +97,7 @@ class AsyncRun:
                 try:
                     return Ok(await self.step(f"{name}[{index}]", fn, item, retry=policy))
                 except StepFailed as error:
-                    return Failed(str(error.__cause__ or error))
+                    return Failed(error.error)
                 except Suspended as signal:
                     return signal.delay
 
@@ -128,7 +128,7 @@ class AsyncRun:
         await self._record(row)
         if row.delay is not None:
             raise Suspended(row.delay, f"step {step.name!r} retries") from error
-        raise StepFailed(f"step {step.name!r} failed for good after {step.tries} tries: {row.error}") from error
+        raise StepFailed(step.name, step.tries, row.error or "") from error
 
     async def _record(self, row: StepRow) -> None:
         """Commit a step. Raises Fenced when the run is not ours any more, JournalError when PostgreSQL refuses the row."""

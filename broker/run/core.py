@@ -5,6 +5,8 @@
                                 └ fail_step  → StepRow to record and what to raise
 """
 
+import functools
+import inspect
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -77,7 +79,7 @@ class Core:
         if stored.status == "done":
             return Known(_read_result(stored, fn, f"{self.claimed.actor} step {name!r}"))
         if stored.status == "failed":
-            raise StepFailed(f"step {name!r} failed for good after {stored.tries} tries: {stored.error}")
+            raise StepFailed(name, stored.tries, stored.error or "")
         if (left := self.left_of(stored)) > timedelta(0):
             raise Suspended(left, f"step {name!r} retries")
         return self._opened(name, occurrence, stored.tries + 1)
@@ -202,11 +204,12 @@ def _adapter(fn: Callable[..., Any] | None) -> TypeAdapter[Any] | None:
     """For the function's return annotation; None where it has none (then the value must be plain JSON)."""
     if fn is None:
         return None
-    key = getattr(fn, "__func__", fn)
-    if key not in _ADAPTERS:
-        annotation = get_type_hints(key).get("return", Any) if hasattr(key, "__annotations__") else Any
-        _ADAPTERS[key] = TypeAdapter(annotation)
-    return _ADAPTERS[key]
+    function = inspect.unwrap(fn.func if isinstance(fn, functools.partial) else getattr(fn, "__func__", fn))
+    code = getattr(function, "__code__", function)  # shared by all closures of one `def`, which come and go with their runs
+    if code not in _ADAPTERS:
+        annotation = get_type_hints(function).get("return", Any) if hasattr(function, "__annotations__") else Any
+        _ADAPTERS[code] = TypeAdapter(annotation)
+    return _ADAPTERS[code]
 
 
 def _write_result(value: object, fn: Callable[..., Any] | None, where: str) -> str:

@@ -109,7 +109,7 @@ class Run:
             try:
                 outcomes.append(Ok(self.step(f"{name}[{index}]", fn, item, retry=policy)))
             except StepFailed as error:
-                outcomes.append(Failed(str(error.__cause__ or error)))
+                outcomes.append(Failed(error.error))
             except Suspended as signal:
                 outcomes.append(None)
                 waits.append(signal.delay)
@@ -139,16 +139,17 @@ class Run:
 
         It is the last verb of a run; any other verb inside or after it raises ConfigurationError. An exception rolls back.
         """
-        with self._tools.guard.paused():
+        guard = self._tools.guard
+        with guard.paused():
             self._core.seal("transaction")
             connection = self._transaction = self._tools.pool.getconn()
-            self._limit(connection)
-        try:
-            yield connection
-        except BaseException:
-            with self._tools.guard.paused():
+            try:
+                self._limit(connection)
+                with guard.user_code():
+                    yield connection
+            except BaseException:
                 self.abandon_transaction()
-            raise
+                raise
 
     def open_transaction(self) -> Connection | None:
         """The transaction that the run's end is to be written in, if its body opened one."""
@@ -168,23 +169,22 @@ class Run:
             self._transaction = None
 
     def _in_transaction(self, step: OpenStep, fn: Callable[..., T], args: Sequence[Any]) -> T:
-        with self._tools.guard.paused():
+        guard, claimed = self._tools.guard, self._core.claimed
+        with guard.paused():
             connection = self._tools.pool.getconn()
-        try:
-            self._limit(connection)
-            value = fn(connection, *args)
-            with self._tools.guard.paused():
+            try:
+                self._limit(connection)
+                with guard.user_code():
+                    value = fn(connection, *args)
                 row = self._core.close_step(step, value, fn)
-                claimed = self._core.claimed
                 if not self._tools.record(connection, Record(claimed.id, claimed.fence, (row,))):
                     raise Fenced(f"run {claimed.id} is no longer this worker's")
                 connection.commit()
-            return value
-        except BaseException:
-            connection.close()
-            raise
-        finally:
-            with self._tools.guard.paused():
+                return value
+            except BaseException:
+                connection.close()
+                raise
+            finally:
                 self._tools.pool.putconn(connection)
 
     def _limit(self, connection: Connection) -> None:
@@ -202,7 +202,7 @@ class Run:
             self._record(row)
             if row.delay is not None:
                 raise Suspended(row.delay, f"step {step.name!r} retries") from error
-            raise StepFailed(f"step {step.name!r} failed for good after {step.tries} tries: {row.error}") from error
+            raise StepFailed(step.name, step.tries, row.error or "") from error
 
     def _record(self, row: StepRow) -> None:
         """Commit a step. Raises Fenced when the run is not ours any more, JournalError when PostgreSQL refuses the row."""

@@ -26,6 +26,10 @@ class Guard(Protocol):
         """What is left of the attempt's time limit now; None without one."""
         ...
 
+    def user_code(self) -> AbstractContextManager[None]:
+        """Inside `paused`: user code again, so that what was opened can be closed out of the reach of interrupts."""
+        ...
+
     def paused(self) -> AbstractContextManager[None]:
         """Our own code: no interrupt lands here, and the time spent does not count."""
         ...

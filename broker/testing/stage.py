@@ -79,9 +79,10 @@ class Stage:
             time.sleep(0.02)
 
     def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Read with the engine's schema in the search path."""
+        """Execute with the engine's schema in the search path; returns what the statement returns."""
         with self.database.once("stage") as connection:
-            return connection.execute(statement.encode(), parameters).fetchall()
+            cursor = connection.execute(statement.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else []
 
     def _idle(self) -> bool:
         [(left,)] = self.rows(_OPEN, ([*self.broker.topology().queues, *self.broker.topology().house_queues],))

@@ -20,7 +20,7 @@ from broker.middleware.idempotency import Idempotency
 from broker.middleware.throttle import Throttle
 from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
-from broker.topology import Topology, topology
+from broker.topology import DEFAULT_NAMESPACE, Topology, queue_of, topology
 from broker.work import Work
 from schemas import Event, InvalidPayload, UnknownType, UnknownVersion, validate
 
@@ -118,11 +118,18 @@ class CallboardBroker(Broker):
         hears = {name: [kind.event_type for kind in actor.hears] for name, actor in self.declared.items()}
         return topology(self.namespace, {**{alias: [] for a in self.declared.values() for alias in a.aliases}, **hears})
 
+    def queue_of(self, actor: Actor[Any, Any]) -> str:
+        return queue_of(self.namespace, actor.name)
+
     def actor_of_queue(self, queue: str) -> Actor[Any, Any] | None:
-        """The actor that consumes a queue, by its name or an alias."""
-        if (actor := self.declared.get(queue)) is not None:
+        """The actor that consumes a queue."""
+        return self.find_actor(queue if self.namespace == DEFAULT_NAMESPACE else queue.removeprefix(f"{self.namespace}."))
+
+    def find_actor(self, name: str) -> Actor[Any, Any] | None:
+        """The actor of this name, or that had it once."""
+        if (actor := self.declared.get(name)) is not None:
             return actor
-        return next((actor for actor in self.declared.values() if queue in actor.aliases), None)
+        return next((actor for actor in self.declared.values() if name in actor.aliases), None)
 
     def traced(self, event_type: str, id: UUID) -> tuple[str | None, str | None]:
         return self.policy(Trace).traced(event_type, id)

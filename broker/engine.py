@@ -198,7 +198,7 @@ class Engine:
 
     def _hand_over(self, claimed: ClaimedRun) -> None:
         """From the journal's thread: a claimed run, to whoever performs it."""
-        actor = self._broker.actor_of_queue(claimed.actor)
+        actor = self._broker.find_actor(claimed.actor)
         assert actor is not None  # claims are made for declared actors; resumes for runs of queues they own
         work = Work(actor, claimed)
         if actor.asynchronous:

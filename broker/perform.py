@@ -184,7 +184,7 @@ class Performer:
             traceparent=envelope.traceparent,
             tracestate=envelope.tracestate,
         )
-        return [Outgoing(id, replace(encode(told), routing_key=actor.on_failure.name, direct=True))]
+        return [Outgoing(id, replace(encode(told), routing_key=self._broker.queue_of(actor.on_failure), direct=True))]
 
 
 def _reraise(error: BaseException | None) -> None:

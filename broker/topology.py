@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+DEFAULT_NAMESPACE = "callboard"
+
 DELIVERY_LIMIT = 1000
 """`x-delivery-limit` of every queue. A crash-loop fuse only: RabbitMQ counts prefetched messages that never ran, and
 RabbitMQ 4 would otherwise apply its own default of 20."""
@@ -53,6 +55,10 @@ class Topology:
     def quarantine(self) -> str:
         return f"{self.namespace}.quarantine"
 
+    def queue_of(self, actor: str) -> str:
+        """The queue of an actor."""
+        return queue_of(self.namespace, actor)
+
     @property
     def house_queues(self) -> tuple[str, ...]:
         """The queues that belong to no actor."""
@@ -70,7 +76,13 @@ class Topology:
         return arguments
 
 
+def queue_of(namespace: str, actor: str) -> str:
+    """An actor's queue: its name, and in any but the default namespace the namespace before it."""
+    return actor if namespace == DEFAULT_NAMESPACE else f"{namespace}.{actor}"
+
+
 def topology(namespace: str, hears: Mapping[str, Iterable[str]]) -> Topology:
-    """The topology of actors given as {queue: event types it hears}."""
-    bindings = sorted((event_type, queue) for queue, types in hears.items() for event_type in types)
-    return Topology(namespace, tuple(sorted(hears)), tuple(Binding(*pair) for pair in bindings))
+    """The topology of actors given as {actor: event types it hears}."""
+    queues = {queue_of(namespace, actor): types for actor, types in hears.items()}
+    bindings = sorted((event_type, queue) for queue, types in queues.items() for event_type in types)
+    return Topology(namespace, tuple(sorted(queues)), tuple(Binding(*pair) for pair in bindings))

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import psycopg
 
-from broker import Actor, ConfigurationError, Settings, load_settings, logs
+from broker import Actor, ConfigurationError, Settings, load_settings
 from broker.broker import CallboardBroker
 from broker.declare import declare
 from broker.engine import Engine
@@ -32,7 +32,7 @@ from broker.topology import Topology
 from broker.transports.base import Transport
 from broker.wiring import nearest, pipelines_of
 from ops.boot import App, load, make_broker, make_transport
-from ops.reach import broker_place, database_place, reason_of
+from ops.reach import broker_place, configure_logs, database_place, reason_of
 
 REFUSED = 78
 """Exit status (EX_CONFIG): the supervisor does not start this process again."""
@@ -125,7 +125,11 @@ def queues_of(role: Role, actors: Sequence[Actor[Any, Any]], topology: Topology)
     """The house queues are everybody's but the quarantine's, which has one queue and runs of every actor in it."""
     if role.quarantine:
         return [topology.quarantine]
-    own = [queue for actor in select(actors, role.patterns) for queue in (actor.name, *actor.aliases)]
+    own = [
+        queue
+        for actor in select(actors, role.patterns)
+        for queue in map(topology.queue_of, (actor.name, *actor.aliases))
+    ]
     return [*own, topology.unheard, topology.dead]
 
 
@@ -133,7 +137,7 @@ def serve(role: Role, channel: Channel, stop: Stop) -> int:
     """The life of the process; returns its exit status. It ends when asked to, and when a body is stuck in C: the neighbours
     finish, and the supervisor starts a fresh one. Raises CallboardError when the configuration is wrong."""
     settings = _own(load_settings(), role)
-    logs.configure(settings.log_level, json=settings.log_json)
+    configure_logs(settings)
     app = load(settings)
     broker = make_broker(app, settings)
     transport = make_transport(settings)

@@ -13,6 +13,7 @@ from broker.database import Database
 from broker.migrate import engine_migrations, migrate
 from broker.testing import Stage
 from broker.transports.rabbitmq import RabbitmqTransport
+from tests.support.rabbit import empty_queues
 
 MakeStage = Callable[..., Stage]
 
@@ -28,15 +29,18 @@ def database(dsn: str) -> Database:
 @pytest.fixture(params=["postgres", "rabbitmq"])
 def make_stage(request: pytest.FixtureRequest, dsn: str) -> Iterator[MakeStage]:
     """Make stages on one transport; each test runs on both. On RabbitMQ every test has names of its own."""
+    namespace = f"t{secrets.token_hex(4)}"
     with ExitStack() as stages:
 
         def make(actors: Sequence[Actor[Any, Any]], **options: Any) -> Stage:
             settings = Settings(
-                namespace=f"t{secrets.token_hex(4)}", threads=4, sweep_interval=timedelta(milliseconds=20), **options.pop("settings", {})
+                namespace=namespace, threads=4, sweep_interval=timedelta(milliseconds=20), **options.pop("settings", {})
             )
             transport = None
             if request.param == "rabbitmq":
-                transport = RabbitmqTransport(request.getfixturevalue("rabbit").url, exchange=f"{settings.namespace}.events")
+                url = request.getfixturevalue("rabbit").url
+                empty_queues(url, [actor.name for actor in actors])
+                transport = RabbitmqTransport(url, exchange=f"{settings.namespace}.events")
             return stages.enter_context(Stage(dsn, actors, settings=settings, transport=transport, **options))
 
         yield make

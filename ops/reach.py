@@ -1,13 +1,17 @@
-"""Saying which server cannot be reached, and why, without a user name or a password."""
+"""Saying which server cannot be reached, and why: one line, without a user name or a password."""
 
+import logging
+import re
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from broker import Settings
+from broker import Settings, logs
 from broker.errors import CallboardError
 from broker.logs import redact
+
+_BEFORE_THE_REASON = re.compile(r"^.*(?:failed: |\[Errno -?\d+\] )")
 
 
 class UnreachableError(CallboardError):
@@ -49,4 +53,11 @@ def reason_of(error: BaseException) -> str:
         if not line.startswith(("Is the server running", "Multiple connection", "- host"))
     ]
     text = (told or lines or [type(error).__name__])[-1]
-    return text.rpartition("failed: ")[2] or text
+    return _BEFORE_THE_REASON.sub("", text) or text
+
+
+def configure_logs(settings: Settings, level: str | None = None) -> None:
+    """As the settings say, or no more than `level`. pika tells each refused connection in seven errors of its own; our
+    transport tells it in one line."""
+    logs.configure(level or settings.log_level, json=settings.log_json)
+    logging.getLogger("pika").setLevel(logging.CRITICAL)

@@ -33,7 +33,9 @@ def check() -> None:
 def _show(app: App) -> None:
     out = console()
     actors = sorted(app.actors, key=lambda actor: actor.name)
-    out.print(table(["ACTOR", "HEARS", "PUBLISHES", "POLICIES"], [_row(actor) for actor in actors]))
+    out.print(
+        table(["ACTOR", "HEARS", "PUBLISHES", "POLICIES"], [_row(actor) for actor in actors], wrapped=(2, 3))
+    )
     out.print()
     rows = [
         (kind.event_type, str(kind.event_version), _names(_hearers(app, kind)) or "(other services)")

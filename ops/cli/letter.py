@@ -1,5 +1,6 @@
 """One dead letter as a person reads it."""
 
+import contextlib
 import json
 
 from rich.console import Console
@@ -46,18 +47,15 @@ def show_letter(out: Console, letter: Letter) -> None:
     out.print(_payload(letter), soft_wrap=True)
     if letter.settled_at is None:
         out.print()
-        out.print(
-            f"callboard dead replay {letter.id}    or    callboard dead discard {letter.id}",
-            style="dim",
-            soft_wrap=True,
-        )
+        out.print(f"callboard dead replay {letter.id}", style="dim", soft_wrap=True)
+        out.print(f"callboard dead discard {letter.id}", style="dim", soft_wrap=True)
 
 
 def _payload(letter: Letter) -> str:
-    if letter.event is not None:
-        text = json.dumps(letter.event, ensure_ascii=False, indent=2)
-    else:
-        text = (letter.body or b"").decode(errors="replace")
+    text = (letter.body or b"").decode(errors="replace")
+    with contextlib.suppress(ValueError):
+        event = letter.event if letter.event is not None else json.loads(text)
+        text = json.dumps(event, ensure_ascii=False, indent=2)
     shown = printable(text[:BODY_LIMIT])
     return (
         shown

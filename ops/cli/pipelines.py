@@ -44,7 +44,7 @@ def show(name: str, mermaid: Mermaid = False) -> None:
         )
         for actor in pipeline.actors
     ]
-    console().print(table(["ACTOR", "HEARS", "PASSES ON", "POLICIES"], rows))
+    console().print(table(["ACTOR", "HEARS", "PASSES ON", "POLICIES"], rows, wrapped=(1, 3)))
 
 
 def _named(found: tuple[Pipeline, ...], name: str) -> Pipeline:

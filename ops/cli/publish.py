@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from broker import CallboardError, ConfigurationError
+from broker import CallboardError, ConfigurationError, PublishError
 from broker.errors import InvalidEventError
 from broker.wiring import known_event, nearest
 from ops.boot import App
 from ops.cli.screen import errors
 from ops.cli.session import connected, loaded, publishing, settings_of_command
-from schemas import Event, InvalidPayload, normalise, registered, validate
+from schemas import Event, InvalidPayload, normalise, registered, uuid7, validate
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -47,8 +47,14 @@ def publish(
         # A delayed event is a row: a missing table or server is told here, in words.
         with connected(settings) as connection:
             connection.execute("select 1 from outbox limit 0")
-    with publishing(settings) as publisher:
-        known = publisher.publish(event, id=id, delay=waits, subject=subject)
+    known = id or str(uuid7())
+    try:
+        with publishing(settings) as publisher:
+            publisher.publish(event, id=known, delay=waits, subject=subject)
+    except PublishError as error:
+        raise PublishError(
+            f"{error}; once one of them is back, publish it again with --id {known}"
+        ) from error
     print(known)
     _remark(app, event, known)
 

@@ -3,11 +3,12 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +17,9 @@ Cell = str | Text
 
 PIPED_WIDTH = 400
 """Columns where nobody looks: ids and errors must come out whole, whatever rich thinks a terminal has."""
+
+NARROWEST = 12
+"""Columns left for what may be cut off or wrapped."""
 
 COLOURS = {
     "completed": "green",
@@ -42,19 +46,35 @@ def errors() -> Console:
     return Console(stderr=True, width=plain, highlight=False, markup=False, emoji=False)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, flexible: int = -1) -> Table:
-    """Columns side by side, ids whole. The `flexible` column is cut off where the terminal ends."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    flexible: int = -1,
+    wrapped: Collection[int] = (),
+) -> Table:
+    """Columns side by side, whole. Where the terminal is too narrow the `flexible` column is cut off, or those that are
+    `wrapped` go on in the next line."""
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    widths = [
+        max([cell_len(header), *[row[i].cell_len for row in cells]]) for i, header in enumerate(headers)
+    ]
     last = flexible % len(headers)
+    room = console().width - sum(width + 2 for i, width in enumerate(widths) if i != last)
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for index, header in enumerate(headers):
-        made.add_column(
-            header,
-            no_wrap=True,
-            overflow="ellipsis" if index == last else "crop",
-            min_width=1 if index == last else None,
-        )
-    for row in rows:
-        made.add_row(*[_cell(cell) for cell in row])
+        if index in wrapped:
+            made.add_column(header, overflow="fold", min_width=NARROWEST)
+        elif index == last and not wrapped:
+            made.add_column(header, no_wrap=True, overflow="ellipsis", max_width=max(room, NARROWEST))
+        else:
+            made.add_column(
+                header,
+                no_wrap=True,
+                min_width=max([cell_len(header), *[row[index].cell_len for row in cells]]),
+            )
+    for row in cells:
+        made.add_row(*row)
     return made
 
 

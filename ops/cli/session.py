@@ -1,5 +1,6 @@
 """What most commands start with: settings, what is loaded, and a connection whose errors are told in one line."""
 
+import logging
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -7,19 +8,21 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import Connection
 
-from broker import ConfigurationError, Publisher, Settings, load_settings, logs
+from broker import ConfigurationError, Publisher, Settings, load_settings
 from broker.errors import CallboardError
 from broker.middleware.trace import Trace
 from broker.telemetry import Telemetry
 from ops.boot import App, load, make_publisher, make_transport
-from ops.reach import unreachable
+from ops.reach import configure_logs, unreachable
 from ops.worker_process import NOTHING_LOADED
 
 
 def settings_of_command() -> Settings:
     """The environment's; logs of a command say only what went wrong."""
     settings = load_settings()
-    logs.configure("warning", json=settings.log_json)
+    configure_logs(settings, "warning")
+    # A command says it itself, in words, when its event went to the outbox or nowhere.
+    logging.getLogger("broker.transports.rabbitmq").setLevel(logging.ERROR)
     return settings
 
 

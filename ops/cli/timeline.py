@@ -111,7 +111,7 @@ def _endings(told: RunStory) -> Iterator[Moment]:
         if letter.settled_at is not None:
             yield letter.settled_at, letter.settled_as or "settled", str(letter.id), ""
     for after in told.next:
-        yield after.created_at, "caused", f"{after.event_type} → {after.actor} {after.id}", after.status
+        yield after.created_at, "caused", f"{after.event_type} → {after.actor}", ""
     run = told.run
     if run.finished_at is not None:
         yield (

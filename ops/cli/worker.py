@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from broker import load_settings, logs
+from broker import load_settings
 from ops.boot import load, make_broker
 from ops.cli.screen import errors
+from ops.reach import configure_logs
 from ops.supervisor import Supervisor
 from ops.worker_process import select
 
@@ -30,7 +31,7 @@ def worker(
     Prints "ready" on standard output when all of them serve; logs go to standard error.
     """
     settings = load_settings()
-    logs.configure(settings.log_level, json=settings.log_json)
+    configure_logs(settings)
     app = load(settings)
     chosen = select(app.actors, actors or [])
     make_broker(app, settings)

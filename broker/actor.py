@@ -9,7 +9,18 @@ import types
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, Never, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, overload
+from typing import (
+    Any,
+    Generic,
+    Never,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 from pydantic import BaseModel
 
@@ -27,7 +38,17 @@ Next = TypeVar("Next", bound=Event)
 E_ = TypeVar("E_", bound=Event)
 O_ = TypeVar("O_", bound=Event)
 
-OPTIONS = ("retry", "time_limit", "throttle", "idempotency", "publishes", "title", "aliases", "on_failure", "options")
+OPTIONS = (
+    "retry",
+    "time_limit",
+    "throttle",
+    "idempotency",
+    "publishes",
+    "title",
+    "aliases",
+    "on_failure",
+    "options",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +79,9 @@ class Actor(Generic[In, Out]):
         self.asynchronous = inspect.iscoroutinefunction(fn)
         self.hears, self.returns = _signature(fn, self.name, self.asynchronous)
         self.publishes: tuple[type[Event], ...] = tuple(
-            dict.fromkeys((*[kind for kind in self.returns if issubclass(kind, Event)], *(facts.get("publishes") or ())))
+            dict.fromkeys(
+                (*[kind for kind in self.returns if issubclass(kind, Event)], *(facts.get("publishes") or ()))
+            )
         )
 
     def __or__(self, other: "Actor[Out, Next]") -> "Chain[In, Next]":
@@ -151,7 +174,9 @@ def name_of(fn: Callable[..., object]) -> tuple[str, str]:
     return ".".join(inside), inside[0]
 
 
-def _signature(fn: Callable[..., object], name: str, asynchronous: bool) -> tuple[tuple[type[Event], ...], tuple[type, ...]]:
+def _signature(
+    fn: Callable[..., object], name: str, asynchronous: bool
+) -> tuple[tuple[type[Event], ...], tuple[type, ...]]:
     """The event types heard and the models returned, read from the annotations."""
     try:
         hints = get_type_hints(fn)
@@ -166,7 +191,9 @@ def _signature(fn: Callable[..., object], name: str, asynchronous: bool) -> tupl
         raise ConfigurationError(f"actor {name}: annotate its first parameter with the Event it hears")
     for kind in heard:
         if getattr(kind, "event_type", None) is None:
-            raise ConfigurationError(f"actor {name}: {kind.__name__} declares no type=…, so nothing can be published as it")
+            raise ConfigurationError(
+                f"actor {name}: {kind.__name__} declares no type=…, so nothing can be published as it"
+            )
     return tuple(heard), tuple(kind for kind in _members(hints.get("return")) if isinstance(kind, type))
 
 

@@ -65,7 +65,7 @@ class CallboardBroker(Broker):
         self.declared: dict[str, Actor[Any, Any]] = {}
         self.perform: Callable[[Work], None] = _not_started
         self.records_full: Callable[[], bool] = lambda: False
-        self.transaction_recorded: Callable[[Record, bool], None] = lambda record, held: None
+        self.transaction_recorded: Callable[[Record, bool], None] = lambda _record, _held: None
         super().__init__(middleware=[*standard_policies(), *middleware])
         self.queues = {}
 
@@ -84,7 +84,9 @@ class CallboardBroker(Broker):
         """Declare actors. Raises ConfigurationError for two of one name and for options that no middleware reads."""
         for actor in actors:
             if (other := self.declared.get(actor.name)) is not None and other is not actor:
-                raise ConfigurationError(f"two actors are named {actor.name}: {other.fn.__module__} and {actor.fn.__module__}")
+                raise ConfigurationError(
+                    f"two actors are named {actor.name}: {other.fn.__module__} and {actor.fn.__module__}"
+                )
             unknown = set(actor.policies.options) - self.actor_options
             if unknown:
                 raise ConfigurationError(
@@ -111,19 +113,25 @@ class CallboardBroker(Broker):
             except MiddlewareError:
                 raise
             except Exception as error:
-                raise HookError(f"{type(middleware).__name__}.before_process_message: {type(error).__name__}") from error
+                raise HookError(
+                    f"{type(middleware).__name__}.before_process_message: {type(error).__name__}"
+                ) from error
 
     def topology(self) -> Topology:
         """Queues and bindings of the declared actors; a renamed actor's old queues are still consumed, but no longer bound."""
         hears = {name: [kind.event_type for kind in actor.hears] for name, actor in self.declared.items()}
-        return topology(self.namespace, {**{alias: [] for a in self.declared.values() for alias in a.aliases}, **hears})
+        return topology(
+            self.namespace, {**{alias: [] for a in self.declared.values() for alias in a.aliases}, **hears}
+        )
 
     def queue_of(self, actor: Actor[Any, Any]) -> str:
         return queue_of(self.namespace, actor.name)
 
     def actor_of_queue(self, queue: str) -> Actor[Any, Any] | None:
         """The actor that consumes a queue."""
-        return self.find_actor(queue if self.namespace == DEFAULT_NAMESPACE else queue.removeprefix(f"{self.namespace}."))
+        return self.find_actor(
+            queue if self.namespace == DEFAULT_NAMESPACE else queue.removeprefix(f"{self.namespace}.")
+        )
 
     def find_actor(self, name: str) -> Actor[Any, Any] | None:
         """The actor of this name, or that had it once."""
@@ -144,7 +152,9 @@ class PolicyDoors:
     def __init__(self, broker: CallboardBroker) -> None:
         self._actors = broker.declared
         self._doors = [policy for policy in broker.policies if isinstance(policy, Door)]
-        self._guarded = {name for name, actor in self._actors.items() if any(door.guards(actor) for door in self._doors)}
+        self._guarded = {
+            name for name, actor in self._actors.items() if any(door.guards(actor) for door in self._doors)
+        }
 
     def guards(self, actor: str) -> bool:
         return actor in self._guarded

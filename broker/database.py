@@ -1,6 +1,6 @@
 """Connections to PostgreSQL: how they are opened, what they are named, and which schema they see."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Database:
         )
 
     @contextmanager
-    def once(self, name: str) -> Iterator[psycopg.Connection]:
+    def once(self, name: str) -> Generator[psycopg.Connection]:
         """One autocommit connection for a command that does a few statements."""
         with self.connect(name) as connection:
             yield connection

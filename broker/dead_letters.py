@@ -15,8 +15,8 @@ from broker.outbox import store
 from broker.transports.base import WireMessage
 from schemas import uuid7
 
-_COLUMNS = """id, created_at, reason, queue, actor, run_id, rerun, event_id, event_source, event_type, field, step, error, attempts,
-    event, body, headers, content_type, trace_id, settled_at, settled_as"""
+_COLUMNS = """id, created_at, reason, queue, actor, run_id, rerun, event_id, event_source, event_type, field, step, error,
+    attempts, event, body, headers, content_type, trace_id, settled_at, settled_as"""
 
 # `dead_letter_open` serves this.
 _LIST = f"""
@@ -24,8 +24,8 @@ select {_COLUMNS} from dead_letter
 where (settled_at is null or %(settled)s) and (%(reason)s::text is null or reason = %(reason)s)
   and (%(reason)s::text is not null or %(all)s or reason <> 'unheard')
   and (%(actor)s::text is null or actor = %(actor)s)
-order by created_at desc limit %(limit)s"""
-_ONE = f"select {_COLUMNS} from dead_letter where id = %s"
+order by created_at desc limit %(limit)s"""  # noqa: S608  columns of ours
+_ONE = f"select {_COLUMNS} from dead_letter where id = %s"  # noqa: S608
 _COUNTS = "select reason, count(*) from dead_letter where settled_at is null group by reason order by 1"
 
 _SETTLE = "update dead_letter set settled_at = clock(), settled_as = %s where id = %s and settled_at is null returning id"
@@ -90,7 +90,9 @@ def get_letter(connection: Connection, id: UUID) -> Letter:
     with connection.cursor(row_factory=class_row(Letter)) as cursor:
         letter = cursor.execute(_ONE.encode(), (id,)).fetchone()
     if letter is None:
-        raise NotFoundError(f"no dead letter {id}: `callboard dead list --settled` shows those already replayed or discarded")
+        raise NotFoundError(
+            f"no dead letter {id}: `callboard dead list --settled` shows those already replayed or discarded"
+        )
     return letter
 
 
@@ -110,7 +112,9 @@ def replay(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
             if letter.run_id is None:
                 store(cursor, [Outgoing(uuid7(), _raw(letter))], None)
             elif cursor.execute(_REOPEN, (letter.run_id,)).fetchone() is None:
-                raise NotFoundError(f"run {letter.run_id} of dead letter {id} is not failed any more: discard the letter")
+                raise NotFoundError(
+                    f"run {letter.run_id} of dead letter {id} is not failed any more: discard the letter"
+                )
             else:
                 cursor.execute(_FORGET_FAILED, (letter.run_id,))
             replayed.append(id)
@@ -120,11 +124,15 @@ def replay(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
 def discard(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
     """Settle without another try; returns those discarded. The rows stay until retention removes them."""
     with connection.transaction():
-        return [id for id in sorted(ids) if connection.execute(_SETTLE, ("discarded", id)).fetchone() is not None]
+        return [
+            id for id in sorted(ids) if connection.execute(_SETTLE, ("discarded", id)).fetchone() is not None
+        ]
 
 
 def _raw(letter: Letter) -> WireMessage:
     """The message as it came."""
     through_exchange = letter.reason in ("unheard", "unknown type") and letter.event_type is not None
     key = letter.event_type if through_exchange and letter.event_type else letter.queue or ""
-    return WireMessage(key, letter.body or b"", letter.headers or {}, letter.content_type or "", direct=not through_exchange)
+    return WireMessage(
+        key, letter.body or b"", letter.headers or {}, letter.content_type or "", direct=not through_exchange
+    )

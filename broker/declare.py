@@ -21,5 +21,7 @@ def declare(database: Database, transport: Transport, topology: Topology) -> lis
     transport.declare(topology, stale=stale)
     with database.once("declare") as connection, connection.transaction():
         connection.execute(_FORGET, (queues,))
-        connection.execute(_REMEMBER, ([b.event_type for b in topology.bindings], [b.queue for b in topology.bindings]))
+        connection.execute(
+            _REMEMBER, ([b.event_type for b in topology.bindings], [b.queue for b in topology.bindings])
+        )
     return stale

@@ -1,8 +1,8 @@
 """The engine of one process: everything that stands between a transport and an actor, joined and started in order.
 
-    transport ─ intake ─ journal ─ worker threads / event loop
-                            │              │
-                          keeper        journal ─ outbox ─ transport
+transport ─ intake ─ journal ─ worker threads / event loop
+                        │              │
+                      keeper        journal ─ outbox ─ transport
 """
 
 import secrets
@@ -63,7 +63,11 @@ class Engine:
         self._broker = broker
         self._transport = transport
         self._topology = broker.topology()
-        self._queues = queues if queues is not None else [*self._topology.queues, self._topology.unheard, self._topology.dead]
+        self._queues = (
+            queues
+            if queues is not None
+            else [*self._topology.queues, self._topology.unheard, self._topology.dead]
+        )
         self.database: Database = settings.database
         short = name or f"{socket.gethostname()}:{secrets.token_hex(3)}"
         self.identity = Identity(_worker_id(transport), short[-40:], secrets.randbits(62), _version())
@@ -108,7 +112,12 @@ class Engine:
         self._loop.start()
         prefetch = max(2 * self._settings.threads, 32)
         self._transport.subscribe(self._queues, self._intake, prefetch)
-        log.info("worker_started", worker=self.identity.name, queues=len(self._queues), threads=self._settings.threads)
+        log.info(
+            "worker_started",
+            worker=self.identity.name,
+            queues=len(self._queues),
+            threads=self._settings.threads,
+        )
 
     def stop(self, grace: timedelta | None = None) -> bool:
         """Stop taking, finish or hand back, close. False if bodies were still running at the end of the grace: their runs are
@@ -135,8 +144,11 @@ class Engine:
     def _sign_off(self) -> None:
         """Leave no worker row behind; without it nobody would look for our lock."""
         with suppress(Exception), self.database.once("sign-off") as connection:
-            connection.execute("delete from worker where id = %s and not exists (select 1 from run r where r.id = any(live) "
-                               "and r.worker = worker.id and r.status = 'running')", (self.identity.id,))
+            connection.execute(
+                "delete from worker where id = %s and not exists (select 1 from run r where r.id = any(live) "
+                "and r.worker = worker.id and r.status = 'running')",
+                (self.identity.id,),
+            )
 
     def _outbox(self) -> Outbox:
         if isinstance(self._transport, PostgresTransport):
@@ -178,7 +190,9 @@ class Engine:
             return
         work.refused = True
         record = self._performer.refused(work, error)
-        self.journal.submit(record, lambda answer: self._refused(work, answer) if isinstance(answer, BaseException) else None)
+        self.journal.submit(
+            record, lambda answer: self._refused(work, answer) if isinstance(answer, BaseException) else None
+        )
 
     def _stuck(self, work: Work) -> None:
         """From the watchdog: a body sits in C past its limit. Its attempt fails now, another thread takes its slot, and what the

@@ -108,9 +108,13 @@ class Intake:
     def _intent(self, delivery: Delivery) -> Intent:
         """What to ask of the journal. Never raises: what cannot be a run is parked."""
         try:
-            message = decode(delivery.body, delivery.headers, delivery.content_type, max_bytes=self._max_bytes)
+            message = decode(
+                delivery.body, delivery.headers, delivery.content_type, max_bytes=self._max_bytes
+            )
         except EventError as error:
-            return _park(delivery, "too large" if isinstance(error, EventTooLargeError) else "undecodable", error)
+            return _park(
+                delivery, "too large" if isinstance(error, EventTooLargeError) else "undecodable", error
+            )
         if isinstance(message, WakeUp):
             return Resume(message.run_id, message.wake, delivery.row_id)
         if delivery.queue in self._topology.house_queues:
@@ -151,7 +155,9 @@ class Intake:
         unheard = UndecodableError(f"no actor hears {envelope.type}", field="type")
         return _park(delivery, "unheard", unheard, envelope)
 
-    def _answered(self, lane: Lane, delivery: Delivery, intent: Intent, answer: Answer | BaseException) -> None:
+    def _answered(
+        self, lane: Lane, delivery: Delivery, intent: Intent, answer: Answer | BaseException
+    ) -> None:
         """In the journal's thread: the intent is committed, or PostgreSQL refused it."""
         if isinstance(answer, BaseException):
             return self._refused(lane, delivery, intent, answer)
@@ -180,7 +186,11 @@ class Intake:
 
 
 def _park(
-    delivery: Delivery, reason: str, error: BaseException, envelope: Envelope | None = None, field: str | None = None
+    delivery: Delivery,
+    reason: str,
+    error: BaseException,
+    envelope: Envelope | None = None,
+    field: str | None = None,
 ) -> Park:
     """A dead letter with the raw message. Its text names the field and never a value."""
     traceparent = envelope.traceparent if envelope else None

@@ -96,7 +96,9 @@ class Keeper:
             self.leading = bool(row and row[0])
         busy = self._sweep(connection) if self.leading else False
         if not self.leading:
-            connection.execute("select 1")  # notice a lost session, and with it the lost lock, within an interval
+            connection.execute(
+                "select 1"
+            )  # notice a lost session, and with it the lost lock, within an interval
         if not busy:
             left = self._interval.total_seconds() - (time.monotonic() - began)
             self._nudged.wait(max(left, 0))

@@ -101,7 +101,10 @@ class Relay:
         rows = connection.execute(_TAKE, (HOLD, self._worker, self._size)).fetchall()
         if rows:
             ids = [row[0] for row in rows]
-            messages = [WireMessage(key, bytes(body), headers, kind, direct) for _, key, direct, body, headers, kind in rows]
+            messages = [
+                WireMessage(key, bytes(body), headers, kind, direct)
+                for _, key, direct, body, headers, kind in rows
+            ]
             self._transport.publish(messages).add_done_callback(lambda done: self._noted(ids, done))
         return len(rows)
 

@@ -1,8 +1,8 @@
 """From a claimed run to its recorded outcome: read the event, run the body between the policies, classify, record.
 
-    claimed ─ read ─ body ─ classify ─ record
-                │      │        └ completed | suspended | retried | dead
-                └──────┴─ whatever is raised becomes an outcome; nothing is logged and dropped
+claimed ─ read ─ body ─ classify ─ record
+            │      │        └ completed | suspended | retried | dead
+            └──────┴─ whatever is raised becomes an outcome; nothing is logged and dropped
 """
 
 import asyncio
@@ -25,7 +25,17 @@ from broker.run.synchronous import Run
 from broker.run.tools import Tools
 from broker.signals import Fenced, Postpone, Suspended, TimeLimitReached
 from broker.work import Work
-from schemas import Event, FailedEvent, Failure, InvalidPayload, UnknownType, UnknownVersion, derived, validate, wrap
+from schemas import (
+    Event,
+    FailedEvent,
+    Failure,
+    InvalidPayload,
+    UnknownType,
+    UnknownVersion,
+    derived,
+    validate,
+    wrap,
+)
 
 Toolmaker = Callable[[Work], Tools]
 Settle = Callable[[Record, Work], None]
@@ -75,13 +85,17 @@ class Performer:
             work.error = error
             end = self._classify(work, error)
         if end is not None:
-            await asyncio.to_thread(self._record, work, end) if self._broker.records_full() else self._record(work, end)
+            await asyncio.to_thread(self._record, work, end) if self._broker.records_full() else self._record(
+                work, end
+            )
         _reraise(work.error)
 
     def settle_unperformed(self, work: Work, error: BaseException | None) -> None:
         """A hook refused the run before its body was entered: a skip without an error, else a failed attempt."""
         work.error = error
-        end = End("skipped", reason="skipped by a middleware") if error is None else self._classify(work, error)
+        end = (
+            End("skipped", reason="skipped by a middleware") if error is None else self._classify(work, error)
+        )
         if end is not None:
             self._record(work, end)
 
@@ -149,11 +163,20 @@ class Performer:
         kind = type(error).__name__
         if not isinstance(decision, GiveUp):
             return End(
-                "retrying", reason=text, delay=decision.delay, failure=FailedAttempt(kind, text, trace, delay=decision.delay)
+                "retrying",
+                reason=text,
+                delay=decision.delay,
+                failure=FailedAttempt(kind, text, trace, delay=decision.delay),
             )
         letter = DeadLetter(decision.reason, text, queue=work.actor.name)
         told = self._tell(work.actor, work, letter, text)
-        return End("failed", reason=decision.reason, failure=FailedAttempt(kind, text, trace), dead=letter, outgoing=told)
+        return End(
+            "failed",
+            reason=decision.reason,
+            failure=FailedAttempt(kind, text, trace),
+            dead=letter,
+            outgoing=told,
+        )
 
     def _tell(self, actor: Actor, work: Work, letter: DeadLetter, text: str) -> list[Outgoing]:  # type: ignore[type-arg]
         """The typed Failure for the actor's `on_failure`, if it has one and is not itself hearing a failure."""
@@ -162,7 +185,11 @@ class Performer:
             return []
         envelope = claimed.envelope
         failed = FailedEvent(
-            id=envelope.id, source=envelope.source, type=envelope.type, version=envelope.version, data=json.loads(envelope.data)
+            id=envelope.id,
+            source=envelope.source,
+            type=envelope.type,
+            version=envelope.version,
+            data=json.loads(envelope.data),
         )
         failure = Failure(
             actor=actor.name,
@@ -184,7 +211,11 @@ class Performer:
             traceparent=envelope.traceparent,
             tracestate=envelope.tracestate,
         )
-        return [Outgoing(id, replace(encode(told), routing_key=self._broker.queue_of(actor.on_failure), direct=True))]
+        return [
+            Outgoing(
+                id, replace(encode(told), routing_key=self._broker.queue_of(actor.on_failure), direct=True)
+            )
+        ]
 
 
 def _reraise(error: BaseException | None) -> None:

@@ -23,7 +23,9 @@ class Throttle:
 
     def __post_init__(self) -> None:
         if self.limit < 1 or self.burst < 1 or self.per <= timedelta(0):
-            raise ConfigurationError(f"Throttle({self.limit}, per={self.per}, burst={self.burst}): all must be positive")
+            raise ConfigurationError(
+                f"Throttle({self.limit}, per={self.per}, burst={self.burst}): all must be positive"
+            )
 
     @property
     def interval(self) -> timedelta:

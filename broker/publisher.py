@@ -38,7 +38,7 @@ class Publisher:
         self,
         event: Event,
         *,
-        id: str | None = None,  # noqa: A002  CloudEvents' word for it
+        id: str | None = None,
         delay: timedelta | None = None,
         subject: str | None = None,
         connection: Connection | None = None,
@@ -49,7 +49,9 @@ class Publisher:
         row. Publishing the same (source, id) again starts nothing twice. Raises PublishError when nothing durable could be
         reached, EventTooLargeError past the hard limit; then publish the same id again.
         """
-        return self.publish_many([event], ids=[id or str(uuid7())], delay=delay, subject=subject, connection=connection)[0]
+        return self.publish_many(
+            [event], ids=[id or str(uuid7())], delay=delay, subject=subject, connection=connection
+        )[0]
 
     def publish_many(
         self,
@@ -80,7 +82,9 @@ class Publisher:
         traceparent, tracestate = (None, None)
         if self.trace is not None:
             traceparent, tracestate = self.trace.traced(type(event).event_type, _row_id(self.source, id))
-        return wrap(event, source=self.source, id=id, subject=subject, traceparent=traceparent, tracestate=tracestate)
+        return wrap(
+            event, source=self.source, id=id, subject=subject, traceparent=traceparent, tracestate=tracestate
+        )
 
     def _outgoing(self, envelope: Envelope, delay: timedelta | None) -> Outgoing:
         if len(envelope.data) > self.hard_bytes:
@@ -108,7 +112,9 @@ class Publisher:
                     store(cursor, outgoing, None)
                 connection.commit()
         except psycopg.Error as error:
-            raise PublishError(f"{reason}the outbox cannot be written either ({type(error).__name__})") from error
+            raise PublishError(
+                f"{reason}the outbox cannot be written either ({type(error).__name__})"
+            ) from error
 
     def _store(self, connection: Connection, outgoing: Sequence[Outgoing]) -> None:
         """In the caller's transaction, with its search_path put back afterwards."""

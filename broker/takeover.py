@@ -96,7 +96,13 @@ class Takeover:
             connection.execute(_GONE, (worker,))
         if terminate:
             connection.execute(_TERMINATE, (f"callboard % {name}",))
-        log.warning("worker_taken_over", worker=name, runs=len(runs), dead_letters=len(spent), reason="lease" if terminate else "lock")
+        log.warning(
+            "worker_taken_over",
+            worker=name,
+            runs=len(runs),
+            dead_letters=len(spent),
+            reason="lease" if terminate else "lock",
+        )
         return len(runs)
 
 

@@ -47,7 +47,13 @@ class Timers:
         if rows:
             wakes = [(row[0], row[2]) for row in rows]
             messages = [
-                encode_wake(self._topology.quarantine if crashes >= QUARANTINE_AFTER else self._topology.queue_of(actor), id, wake)
+                encode_wake(
+                    self._topology.quarantine
+                    if crashes >= QUARANTINE_AFTER
+                    else self._topology.queue_of(actor),
+                    id,
+                    wake,
+                )
                 for id, actor, wake, crashes in rows
             ]
             self._transport.publish(messages).add_done_callback(lambda done: self._noted(wakes, done))

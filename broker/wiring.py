@@ -31,7 +31,10 @@ class Pipeline:
         """(earlier, event type, later) for each link."""
         pairs = zip(self.actors, self.actors[1:], strict=False)
         return [
-            (earlier, kind.event_type, later) for earlier, later in pairs for kind in earlier.publishes if kind in later.hears
+            (earlier, kind.event_type, later)
+            for earlier, later in pairs
+            for kind in earlier.publishes
+            if kind in later.hears
         ]
 
     def mermaid(self) -> str:
@@ -39,7 +42,9 @@ class Pipeline:
         first = " / ".join(kind.event_type for kind in self.actors[0].hears)
         lines = ["flowchart LR", f'    start(["{first}"]) --> {_id(self.actors[0])}']
         lines += [f'    {_id(actor)}["{actor.name}"]' for actor in self.actors]
-        lines += [f'    {_id(earlier)} -- "{type_}" --> {_id(later)}' for earlier, type_, later in self.links()]
+        lines += [
+            f'    {_id(earlier)} -- "{type_}" --> {_id(later)}' for earlier, type_, later in self.links()
+        ]
         return "\n".join(lines)
 
 
@@ -88,7 +93,11 @@ def _unheard(actors: Sequence[Actor[Any, Any]]) -> list[Fault]:
     ]
     names = {actor.name for actor in actors}
     return faults + [
-        Fault(f"actor {name}", "it is somebody's on_failure but is not loaded", "put its file under actors/<domain>/")
+        Fault(
+            f"actor {name}",
+            "it is somebody's on_failure but is not loaded",
+            "put its file under actors/<domain>/",
+        )
         for name in sorted(targets - names)
     ]
 
@@ -98,7 +107,11 @@ def _unreachable(actors: Sequence[Actor[Any, Any]], pipelines: Sequence[Pipeline
     are not loaded, so that the pipeline would end in an unheard event."""
     names = {actor.name for actor in actors}
     return [
-        Fault(f"pipeline {pipeline.name}", f"its actor {actor.name} is not loaded", "check CALLBOARD_APPS and the file's place")
+        Fault(
+            f"pipeline {pipeline.name}",
+            f"its actor {actor.name} is not loaded",
+            "check CALLBOARD_APPS and the file's place",
+        )
         for pipeline in pipelines
         for actor in pipeline.actors
         if actor.name not in names
@@ -147,7 +160,10 @@ def _bounded(actor: Actor[Any, Any]) -> bool:
 
 def _twins(actors: Sequence[Actor[Any, Any]], pipelines: Sequence[Pipeline]) -> list[Fault]:
     faults: list[Fault] = []
-    for label, names in (("pipeline", [p.name for p in pipelines]), ("actor", [n for a in actors for n in (a.name, *a.aliases)])):
+    for label, names in (
+        ("pipeline", [p.name for p in pipelines]),
+        ("actor", [n for a in actors for n in (a.name, *a.aliases)]),
+    ):
         twins = sorted({name for name in names if names.count(name) > 1})
         faults += [Fault(f"{label} {name}", "declared twice", "rename one of them") for name in twins]
     return faults

@@ -58,7 +58,12 @@ class RunMessage(MessageProxy):
         name = work.actor.name
         super().__init__(
             Message(
-                queue_name=name, actor_name=name, args=(work,), kwargs={}, options={}, message_id=work.claimed.envelope.id
+                queue_name=name,
+                actor_name=name,
+                args=(work,),
+                kwargs={},
+                options={},
+                message_id=work.claimed.envelope.id,
             )
         )
 
@@ -197,4 +202,3 @@ class Loop:
             self._broker.emit_after("process_message", message, exception=raised)
         finally:
             self._settler.settle(work, error)
-

@@ -2,14 +2,31 @@
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import LiteralString, Protocol
 from uuid import UUID
 
 from psycopg import Connection, Cursor
 
 from broker.journal.claims import Doors, write_claims, write_resumes
-from broker.journal.intents import Answer, Claim, ClaimedRun, Intent, Outgoing, Park, Record, Recorded, Resume, Sent
-from broker.journal.records import already_recorded, delete_delivered, delete_sent, write_parked, write_records
+from broker.journal.intents import (
+    Answer,
+    Claim,
+    ClaimedRun,
+    Intent,
+    Outgoing,
+    Park,
+    Record,
+    Recorded,
+    Resume,
+    Sent,
+)
+from broker.journal.records import (
+    already_recorded,
+    delete_delivered,
+    delete_sent,
+    write_parked,
+    write_records,
+)
 
 _HEARTBEAT = """
 insert into worker (id, name, lock_key, version, started_at, heartbeat_at, live)
@@ -17,7 +34,10 @@ values (%(id)s, %(name)s, %(lock_key)s, %(version)s, clock_timestamp(), clock_ti
 on conflict (id) do update
 set live = excluded.live, heartbeat_at = case when %(locked)s then excluded.heartbeat_at else worker.heartbeat_at end"""
 
-_LOCK_TIMEOUTS = {False: "set local lock_timeout to '100ms'", True: "set local lock_timeout to '30s'"}
+_LOCK_TIMEOUTS: dict[bool, LiteralString] = {
+    False: "set local lock_timeout to '100ms'",
+    True: "set local lock_timeout to '30s'",
+}
 """How long the shared commit waits for one row before that record has to go alone, and how long it waits there."""
 
 
@@ -80,7 +100,9 @@ class Batch:
         facts = {"id": me.id, "name": me.name, "lock_key": me.lock_key, "version": me.version}
         cursor.execute(_HEARTBEAT, {**facts, "live": list(live), "locked": me.locked})
 
-    def _write(self, cursor: Cursor, intents: Sequence[Intent], *, repeated: bool) -> list[tuple[Intent, Answer]]:
+    def _write(
+        self, cursor: Cursor, intents: Sequence[Intent], *, repeated: bool
+    ) -> list[tuple[Intent, Answer]]:
         done = Recorded(True)
         answers: list[tuple[Intent, Answer]] = []
         records = [i for i in intents if isinstance(i, Record)]
@@ -102,7 +124,9 @@ class Batch:
             answers += write_claims(cursor, self.identity.id, claims, self.doors)
         if resumes := [i for i in intents if isinstance(i, Resume)]:
             answers += write_resumes(cursor, self.identity.id, resumes, self.doors)
-        if rows := [i.row_id for i in intents if isinstance(i, Claim | Resume | Park) and i.row_id is not None]:
+        if rows := [
+            i.row_id for i in intents if isinstance(i, Claim | Resume | Park) and i.row_id is not None
+        ]:
             delete_delivered(cursor, rows)
         return answers
 

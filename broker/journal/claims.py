@@ -67,7 +67,9 @@ class Asked:
 
     __slots__ = ("actor", "due_at", "event", "fresh", "reason", "reserved_at", "run_id", "status")
 
-    def __init__(self, run_id: UUID, actor: str, event: Event, *, fresh: bool, reserved_at: datetime | None) -> None:
+    def __init__(
+        self, run_id: UUID, actor: str, event: Event, *, fresh: bool, reserved_at: datetime | None
+    ) -> None:
         self.run_id = run_id
         self.actor = actor
         self.event = event
@@ -99,12 +101,17 @@ class Doors(Protocol):
     def ask(self, cursor: Cursor, asked: Sequence[Asked]) -> None: ...
 
 
-def write_claims(cursor: Cursor, worker: UUID, claims: Sequence[Claim], doors: Doors) -> list[tuple[Claim, Answer]]:
+def write_claims(
+    cursor: Cursor, worker: UUID, claims: Sequence[Claim], doors: Doors
+) -> list[tuple[Claim, Answer]]:
     """Insert the runs, read back those that were there before, ask the doors about the new ones."""
     first: dict[tuple[str, str, str], Claim] = {}
     for claim in sorted(claims, key=lambda claim: claim.key):
         first.setdefault(claim.key, claim)
-    fresh = {id for (id,) in cursor.execute(_CLAIM, [worker, *columns([_row(c) for c in first.values()])]).fetchall()}
+    fresh = {
+        id
+        for (id,) in cursor.execute(_CLAIM, [worker, *columns([_row(c) for c in first.values()])]).fetchall()
+    }
     answers: list[tuple[Claim, Answer]] = []
     older: list[Claim] = []
     asked: list[Asked] = []
@@ -119,7 +126,9 @@ def write_claims(cursor: Cursor, worker: UUID, claims: Sequence[Claim], doors: D
     return _at_the_doors(cursor, asked, answers, doors)
 
 
-def write_resumes(cursor: Cursor, worker: UUID, resumes: Sequence[Resume], doors: Doors) -> list[tuple[Resume, Answer]]:
+def write_resumes(
+    cursor: Cursor, worker: UUID, resumes: Sequence[Resume], doors: Doors
+) -> list[tuple[Resume, Answer]]:
     """Take over waiting runs whose `wake` is still theirs, with what their earlier attempts left."""
     unique = {resume.wake: resume for resume in sorted(resumes, key=lambda resume: resume.run_id)}
     rows = [(resume.run_id, resume.wake, resume.token) for resume in unique.values()]
@@ -151,7 +160,9 @@ def _at_the_doors(
     declined = {a.run_id: a for a in asked if a.status is not None}
     if not declined:
         return answers
-    cursor.execute(_DECLINE, columns([(a.run_id, a.status, a.reason, a.due_at, a.fresh) for a in declined.values()]))
+    cursor.execute(
+        _DECLINE, columns([(a.run_id, a.status, a.reason, a.due_at, a.fresh) for a in declined.values()])
+    )
     return [(intent, _verdict(answer, declined)) for intent, answer in answers]
 
 
@@ -171,7 +182,9 @@ def _found(cursor: Cursor, older: Sequence[Claim]) -> list[tuple[Claim, Answer]]
     for claim in older:
         _, _, _, run_id, token, status, digest, fence, attempt, reason = there[claim.key]
         if token == claim.token:
-            mine = ClaimedRun(run_id, claim.actor, claim.envelope, fence, attempt, claim.event, pipeline=claim.pipeline)
+            mine = ClaimedRun(
+                run_id, claim.actor, claim.envelope, fence, attempt, claim.event, pipeline=claim.pipeline
+            )
             answers.append((claim, mine if status == "running" else Declined("postponed", reason or status)))
         elif bytes(digest) != claim.digest:
             write_parked(cursor, [Park(_reused(claim, run_id))])
@@ -199,7 +212,9 @@ def _reused(claim: Claim, run_id: UUID) -> DeadLetter:
 
 def _stored_steps(cursor: Cursor, run_ids: Sequence[UUID]) -> dict[UUID, dict[tuple[str, int], StoredStep]]:
     steps: dict[UUID, dict[tuple[str, int], StoredStep]] = {}
-    for run_id, name, occurrence, status, tries, result, error, due_in in cursor.execute(_STORED, (list(run_ids),)).fetchall():
+    for run_id, name, occurrence, status, tries, result, error, due_in in cursor.execute(
+        _STORED, (list(run_ids),)
+    ).fetchall():
         steps.setdefault(run_id, {})[name, occurrence] = StoredStep(status, tries, result, error, due_in)
     return steps
 
@@ -209,8 +224,8 @@ def _claimed(claim: Claim) -> ClaimedRun:
 
 
 def _resumed_run(row: tuple[Any, ...], steps: dict[tuple[str, int], StoredStep]) -> ClaimedRun:
-    (id, _, actor, fence, attempt, rerun, crashes, pipeline, started_at, _, event_id, source, type_, version, time, event, subject,
-     correlation_id, causation_id, traceparent, tracestate) = row  # fmt: skip
+    (id, _, actor, fence, attempt, rerun, crashes, pipeline, started_at, _, event_id, source, type_, version, time, event,
+     subject, correlation_id, causation_id, traceparent, tracestate) = row  # fmt: skip
     envelope = Envelope(
         id=event_id,
         source=source,

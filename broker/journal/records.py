@@ -48,8 +48,8 @@ from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::inte
      as a (run_id, kind, error, trace, step, delay) join run r on r.id = a.run_id"""
 
 _DEAD_RUNS = """
-insert into dead_letter (id, created_at, reason, queue, actor, run_id, rerun, event_id, event_source, event_type, field, step, error,
-                         event, trace_id, attempts)
+insert into dead_letter (id, created_at, reason, queue, actor, run_id, rerun, event_id, event_source, event_type, field, step,
+                         error, event, trace_id, attempts)
 select %s, clock(), %s, r.actor, r.actor, r.id, r.rerun, r.event_id, r.event_source, r.event_type, %s, %s, %s, r.event,
        split_part(r.traceparent, '-', 2),
        coalesce((select jsonb_agg(jsonb_build_object('attempt', a.attempt, 'at', a.failed_at, 'kind', a.kind, 'error', a.error,
@@ -71,7 +71,8 @@ _DELIVERED = "delete from delivery where id = any(%s)"
 
 
 def already_recorded(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:
-    """Tokens of records that an unanswered commit did write. Waits for that commit's transaction to end: a plain read could miss it."""
+    """Tokens of records that an unanswered commit did write. Waits for that
+    commit's transaction to end: a plain read could miss it."""
     rows = cursor.execute(_ALREADY, ([r.run_id for r in records], [r.token for r in records])).fetchall()
     return {token for _, token in rows}
 
@@ -137,7 +138,9 @@ def _write_effects(cursor: Cursor, ends: Sequence[End]) -> None:
 def _adapted(parameters: Mapping[str, object] | Sequence[object]) -> Mapping[str, object] | Sequence[object]:
     """Dictionaries among the parameters are JSON; everything else is adapted by psycopg."""
     if isinstance(parameters, Mapping):
-        return {name: Jsonb(value) if isinstance(value, dict) else value for name, value in parameters.items()}
+        return {
+            name: Jsonb(value) if isinstance(value, dict) else value for name, value in parameters.items()
+        }
     return [Jsonb(value) if isinstance(value, dict) else value for value in parameters]
 
 
@@ -146,7 +149,16 @@ def _write_ends(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:
     if not pairs:
         return set()
     rows = [
-        (r.run_id, r.fence, e.status, r.token, e.result, e.reason, e.delay, uuid4() if e.delay is not None else None)
+        (
+            r.run_id,
+            r.fence,
+            e.status,
+            r.token,
+            e.result,
+            e.reason,
+            e.delay,
+            uuid4() if e.delay is not None else None,
+        )
         for r, e in pairs
     ]
     ended = {id for (id,) in cursor.execute(_ENDS, columns(rows)).fetchall()}
@@ -161,7 +173,9 @@ def _write_failures(cursor: Cursor, ends: Sequence[tuple[Record, End]]) -> None:
     ]
     if failed:
         cursor.execute(_ATTEMPTS, columns(failed))
-    dead = [(d.id, d.reason, d.field, d.step, d.error, r.run_id) for r, e in ends if (d := e.dead) is not None]
+    dead = [
+        (d.id, d.reason, d.field, d.step, d.error, r.run_id) for r, e in ends if (d := e.dead) is not None
+    ]
     if dead:
         cursor.executemany(_DEAD_RUNS, dead)
         cursor.execute(_RELEASE_KEYS, ([row[-1] for row in dead],))

@@ -42,7 +42,9 @@ _LOCKED = "55P03"
 class Journal:
     """Submit intents from any thread; each is answered once, after its commit. `close` commits what is left."""
 
-    def __init__(self, database: Database, batch: Batch, *, on_crash: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, database: Database, batch: Batch, *, on_crash: Callable[[], None] | None = None
+    ) -> None:
         self._database = database
         self._batch = batch
         self._waiting: deque[tuple[Intent, Settle]] = deque()
@@ -132,13 +134,15 @@ class Journal:
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
                 if self._closing and pause >= 2.0:
-                    log.error("journal_closed_during_outage", unanswered=len(pairs))
+                    log.error("journal_closed_during_outage", unanswered=len(pairs))  # noqa: TRY400  the error was told when the outage began
                     return
             else:
                 self.outage.clear()
                 return self._answer(pairs, answers)
 
-    def _divide(self, pairs: Sequence[tuple[Intent, Settle]], error: psycopg.Error, *, repeated: bool) -> None:
+    def _divide(
+        self, pairs: Sequence[tuple[Intent, Settle]], error: psycopg.Error, *, repeated: bool
+    ) -> None:
         if len(pairs) > 1:
             middle = len(pairs) // 2
             self._commit(pairs[:middle], repeated=repeated)
@@ -175,7 +179,9 @@ class Journal:
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
 
-    def _answer(self, pairs: Sequence[tuple[Intent, Settle]], answers: Sequence[tuple[Intent, Answer]]) -> None:
+    def _answer(
+        self, pairs: Sequence[tuple[Intent, Settle]], answers: Sequence[tuple[Intent, Answer]]
+    ) -> None:
         by_intent = {id(intent): answer for intent, answer in answers}
         leaving: list[Outgoing] = []
         for intent, settle in pairs:

@@ -4,8 +4,8 @@
     wraps the body   Policy.around  in the worker thread, or in the coroutine
     decides *after*  Backoff        what a failure means
 
-Dramatiq's own hooks (`before_process_message` …) are emitted for every run too, so any dramatiq middleware can be appended. A hook
-may refuse or observe; it never holds the only copy of an outcome, and an error in a before hook fails the attempt.
+Dramatiq's own hooks (`before_process_message` …) are emitted for every run too, so any dramatiq middleware can be appended. A
+hook may refuse or observe; it never holds the only copy of an outcome, and an error in a before hook fails the attempt.
 """
 
 from collections.abc import Mapping, Sequence

@@ -46,7 +46,9 @@ class Idempotency(Door):
             rows.append((*key, run.run_id, policy.ttl, policy.keep))
         if not rows:
             return
-        taken = {id for (id,) in cursor.execute(_TAKE, columns(sorted(rows, key=lambda row: row[:2]))).fetchall()}
+        taken = {
+            id for (id,) in cursor.execute(_TAKE, columns(sorted(rows, key=lambda row: row[:2]))).fetchall()
+        }
         for run in takers.values():
             if run.run_id not in taken:
                 run.skip("duplicate key")

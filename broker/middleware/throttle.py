@@ -19,8 +19,10 @@ GRACE = timedelta(seconds=1)
 """How long a reservation is honoured at least: a wake-up takes a sweep (250 ms) and a hand-over to arrive, and an interval may be
 shorter than that."""
 
-_MAKE = "insert into limit_throttle (actor, key, next_at) select a, k, '-infinity' from unnest(%s::text[], %s::text[]) as t (a, k) \
+_MAKE = (
+    "insert into limit_throttle (actor, key, next_at) select a, k, '-infinity' from unnest(%s::text[], %s::text[]) as t (a, k) \
 on conflict do nothing"
+)
 _HOLD = """
 select t.actor, t.key, greatest(t.next_at, '2000-01-01'), clock() from limit_throttle t
 join unnest(%s::text[], %s::text[]) as k (actor, key) on t.actor = k.actor and t.key = k.key

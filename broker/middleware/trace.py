@@ -79,10 +79,10 @@ class Trace(Policy):
 
     def after_process_message(
         self,
-        broker: Broker,  # noqa: ARG002  dramatiq's signature
-        message: MessageProxy,  # noqa: ARG002
+        broker: Broker,
+        message: MessageProxy,
         *,
-        result: object = None,  # noqa: ARG002
+        result: object = None,
         exception: BaseException | None = None,
     ) -> None:
         if (attempt := _entered.get()) is not None:

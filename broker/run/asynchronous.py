@@ -29,7 +29,9 @@ class AsyncRun:
         self._core = core
         self._tools = tools
         self._post = post
-        self.log = tools.log.bind(run_id=str(core.claimed.id), actor=core.claimed.actor, attempt=core.claimed.attempt)
+        self.log = tools.log.bind(
+            run_id=str(core.claimed.id), actor=core.claimed.actor, attempt=core.claimed.attempt
+        )
 
     @property
     def id(self) -> UUID:
@@ -58,7 +60,9 @@ class AsyncRun:
         """The same for every attempt of this step: hand it to providers that honour such keys."""
         return self._core.idempotency_key(step, *parts)
 
-    async def step(self, name: str, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, retry: Backoff | None = None) -> T:
+    async def step(
+        self, name: str, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, retry: Backoff | None = None
+    ) -> T:
         """Await `fn(*args)` once: its result is committed before this returns; a later attempt gets it without running `fn`.
 
         Several may be awaited at once under different names. With `retry` the step counts its own tries and raises StepFailed
@@ -115,7 +119,7 @@ class AsyncRun:
         return self._core.publish(event, delay=delay, subject=subject)
 
     async def sleep(self, duration: timedelta, *, name: str = "sleep") -> None:
-        """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and survives everything."""
+        """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and outlives the process."""
         row = self._core.sleep_row(name, duration)
         if row is not None:
             await self._record(row)

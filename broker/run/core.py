@@ -1,8 +1,8 @@
 """What every verb of a run decides, without any I/O: which result is known, what is to be recorded, what must be refused.
 
-    open_step → known value            (an earlier attempt finished it)
-              → OpenStep ─ body ─ close_step → StepRow to record
-                                └ fail_step  → StepRow to record and what to raise
+open_step → known value            (an earlier attempt finished it)
+          → OpenStep ─ body ─ close_step → StepRow to record
+                            └ fail_step  → StepRow to record and what to raise
 """
 
 import functools
@@ -49,7 +49,13 @@ class Known:
 class Core:
     """The state of one attempt. `traced` returns the traceparent and tracestate for a published event."""
 
-    def __init__(self, claimed: ClaimedRun, *, source: str, traced: Callable[[str, UUID], tuple[str | None, str | None]]) -> None:
+    def __init__(
+        self,
+        claimed: ClaimedRun,
+        *,
+        source: str,
+        traced: Callable[[str, UUID], tuple[str | None, str | None]],
+    ) -> None:
         self.claimed = claimed
         self.outgoing: list[Outgoing] = []
         self.writes: list[tuple[str, Mapping[str, object] | Sequence[object]]] = []
@@ -70,7 +76,9 @@ class Core:
         if not name or len(name.encode()) > 255 or "\0" in name:
             raise ConfigurationError(f"step name {name[:40]!r}: 1 to 255 bytes, no NUL")
         if name in self._open:
-            raise ConfigurationError(f"step {name!r} is open already: give parallel steps names of their own, or use map")
+            raise ConfigurationError(
+                f"step {name!r} is open already: give parallel steps names of their own, or use map"
+            )
         occurrence = self._seen[name]
         self._seen[name] += 1
         stored = self.claimed.steps.get((name, occurrence))
@@ -87,7 +95,9 @@ class Core:
     def close_step(self, step: OpenStep, value: object, fn: Callable[..., Any] | None) -> StepRow:
         """Raises ConfigurationError if the value is not what `fn`'s annotation says or is no JSON."""
         self._open.discard(step.name)
-        return self._row(step, "done", result=_write_result(value, fn, f"{self.claimed.actor} step {step.name!r}"))
+        return self._row(
+            step, "done", result=_write_result(value, fn, f"{self.claimed.actor} step {step.name!r}")
+        )
 
     def fail_step(self, step: OpenStep, error: Exception, retry: Backoff | None) -> StepRow | None:
         """The row that keeps the step's own count, or None where the failure is the attempt's."""
@@ -153,7 +163,9 @@ class Core:
     def _publish(self, event: Event, delay: timedelta | None, subject: str | None) -> UUID:
         kind, claimed = type(event), self.claimed
         if not isinstance(event, Event) or not hasattr(kind, "event_type"):  # type: ignore[redundant-expr]
-            raise ConfigurationError(f"{claimed.actor}: publish takes an Event with a type=, not {kind.__name__}")
+            raise ConfigurationError(
+                f"{claimed.actor}: publish takes an Event with a type=, not {kind.__name__}"
+            )
         position = self._published[kind.event_type]
         self._published[kind.event_type] += 1
         id = derived(claimed.id, claimed.rerun, kind.event_type, position)
@@ -186,14 +198,17 @@ class Core:
     ) -> StepRow:
         duration = timedelta(seconds=time.monotonic() - step.began)
         attempt = self.claimed.attempt
-        return StepRow(step.name, step.occurrence, status, attempt, duration, step.tries, result, error, delay)
+        return StepRow(
+            step.name, step.occurrence, status, attempt, duration, step.tries, result, error, delay
+        )
 
 
 def describe(error: BaseException) -> str:
     """An error as it may be stored and shown: its type and message. pydantic's errors are told without their input values."""
     if isinstance(error, ValidationError):
         faults = "; ".join(
-            f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors(include_input=False, include_url=False)
+            f"{'.'.join(map(str, f['loc']))}: {f['msg']}"
+            for f in error.errors(include_input=False, include_url=False)
         )
         return f"{error.title}: {faults}"[:2000]
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -205,9 +220,13 @@ def _adapter(fn: Callable[..., Any] | None) -> TypeAdapter[Any] | None:
     if fn is None:
         return None
     function = inspect.unwrap(fn.func if isinstance(fn, functools.partial) else getattr(fn, "__func__", fn))
-    code = getattr(function, "__code__", function)  # shared by all closures of one `def`, which come and go with their runs
+    code = getattr(
+        function, "__code__", function
+    )  # shared by all closures of one `def`, which come and go with their runs
     if code not in _ADAPTERS:
-        annotation = get_type_hints(function).get("return", Any) if hasattr(function, "__annotations__") else Any
+        annotation = (
+            get_type_hints(function).get("return", Any) if hasattr(function, "__annotations__") else Any
+        )
         _ADAPTERS[code] = TypeAdapter(annotation)
     return _ADAPTERS[code]
 
@@ -231,7 +250,9 @@ def _read_result(stored: StoredStep, fn: Callable[..., Any] | None, where: str) 
     try:
         return adapter.validate_json(stored.result or "null")
     except ValidationError as error:
-        raise CodeChangedError(f"{where}: the stored result no longer fits its return type: {describe(error)}") from None
+        raise CodeChangedError(
+            f"{where}: the stored result no longer fits its return type: {describe(error)}"
+        ) from None
 
 
 def _split(returned: object, actor: str) -> tuple[BaseModel | None, Iterable[Event]]:

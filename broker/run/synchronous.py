@@ -1,6 +1,6 @@
 """`Run`: the verbs for actors written as plain functions. Each blocks until what it says is durable."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
@@ -32,7 +32,9 @@ class Run:
         self._core = core
         self._tools = tools
         self._transaction: Connection | None = None
-        self.log = tools.log.bind(run_id=str(core.claimed.id), actor=core.claimed.actor, attempt=core.claimed.attempt)
+        self.log = tools.log.bind(
+            run_id=str(core.claimed.id), actor=core.claimed.actor, attempt=core.claimed.attempt
+        )
 
     @property
     def id(self) -> UUID:
@@ -63,14 +65,29 @@ class Run:
 
     @overload
     def step(
-        self, name: str, fn: Callable[[*Ts], T], *args: *Ts, retry: Backoff | None = None, transactional: Literal[False] = False
+        self,
+        name: str,
+        fn: Callable[[*Ts], T],
+        *args: *Ts,
+        retry: Backoff | None = None,
+        transactional: Literal[False] = False,
     ) -> T: ...
     @overload
     def step(
-        self, name: str, fn: Callable[[Connection, *Ts], T], *args: *Ts, retry: Backoff | None = None, transactional: Literal[True]
+        self,
+        name: str,
+        fn: Callable[[Connection, *Ts], T],
+        *args: *Ts,
+        retry: Backoff | None = None,
+        transactional: Literal[True],
     ) -> T: ...
     def step(  # type: ignore[misc]  # an implementation cannot repeat the variadic
-        self, name: str, fn: Callable[..., T], *args: Any, retry: Backoff | None = None, transactional: bool = False
+        self,
+        name: str,
+        fn: Callable[..., T],
+        *args: Any,
+        retry: Backoff | None = None,
+        transactional: bool = False,
     ) -> T:
         """Run `fn(*args)` once: its result is committed before this returns, and a later attempt gets it without running `fn`.
 
@@ -126,7 +143,7 @@ class Run:
         return self._core.publish(event, delay=delay, subject=subject)
 
     def sleep(self, duration: timedelta, *, name: str = "sleep") -> None:
-        """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and survives everything."""
+        """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and outlives the process."""
         with self._tools.guard.paused():
             row = self._core.sleep_row(name, duration)
             if row is not None:
@@ -134,7 +151,7 @@ class Run:
                 raise Suspended(duration, f"sleeps in {name!r}")
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> Generator[Connection]:
         """For reading what one writes: the rows commit with the run's end and its events when the body has returned.
 
         It is the last verb of a run; any other verb inside or after it raises ConfigurationError. An exception rolls back.

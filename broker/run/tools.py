@@ -54,4 +54,3 @@ class Tools:
     span: Callable[[str], AbstractContextManager[Any]]
     """Spans the body of a step."""
     log: structlog.stdlib.BoundLogger = field(default_factory=lambda: structlog.get_logger("run"))
-

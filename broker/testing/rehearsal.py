@@ -45,7 +45,9 @@ class _MemoryLedger:
 
 class _NoPool:
     def getconn(self, timeout: float | None = None) -> Any:
-        raise ConfigurationError("a rehearsal has no database: test transaction() and transactional steps on a Stage")
+        raise ConfigurationError(
+            "a rehearsal has no database: test transaction() and transactional steps on a Stage"
+        )
 
     def putconn(self, conn: object) -> None:
         pass
@@ -61,11 +63,17 @@ def rehearse(
 ) -> Rehearsal:
     """Run the actor's body once. Errors come out as they are; `steps` of an earlier rehearsal are known results."""
     rehearsal = Rehearsal(steps=dict(steps or {}))
-    core = Core(_claimed(actor, event, attempt, run_id, rehearsal.steps), source="rehearsal", traced=lambda *_: (None, None))
+    core = Core(
+        _claimed(actor, event, attempt, run_id, rehearsal.steps),
+        source="rehearsal",
+        traced=lambda *_: (None, None),
+    )
     tools = Tools(_MemoryLedger(rehearsal), OpenGuard(), _NoPool(), lambda *_: True, lambda _: nullcontext())
     try:
         if actor.asynchronous:
-            coroutine = cast(Coroutine[Any, Any, object], actor.fn(event, AsyncRun(core, tools, lambda call: call())))
+            coroutine = cast(
+                "Coroutine[Any, Any, object]", actor.fn(event, AsyncRun(core, tools, lambda call: call()))
+            )
             _keep(rehearsal, core.completed(asyncio.run(coroutine)))
         else:
             _keep(rehearsal, core.completed(actor.fn(event, Run(core, tools))))
@@ -84,8 +92,14 @@ def _keep(rehearsal: Rehearsal, end: End) -> None:
 
 
 def _claimed(
-    actor: Actor[Any, Any], event: Event, attempt: int, run_id: UUID | None, steps: Mapping[tuple[str, int], StepRow]
+    actor: Actor[Any, Any],
+    event: Event,
+    attempt: int,
+    run_id: UUID | None,
+    steps: Mapping[tuple[str, int], StepRow],
 ) -> ClaimedRun:
-    stored = {key: StoredStep(row.status, row.tries, row.result, row.error, None) for key, row in steps.items()}
+    stored = {
+        key: StoredStep(row.status, row.tries, row.result, row.error, None) for key, row in steps.items()
+    }
     claimed = ClaimedRun(run_id or uuid7(), actor.name, wrap(event, source="rehearsal"), 1, attempt, event)
     return replace(claimed, steps=stored)

@@ -23,7 +23,8 @@ from broker.wiring import Pipeline, pipelines_of
 from schemas import Event
 
 _OPEN = """
-select (select count(*) from run where status in ('running', 'queued') or (status in ('waiting', 'retrying') and due_at <= clock()))
+select (select count(*) from run
+        where status in ('running', 'queued') or (status in ('waiting', 'retrying') and due_at <= clock()))
      + (select count(*) from delivery where queue = any(%s)) + (select count(*) from outbox where send_at <= clock())"""
 
 _LEFT = "select actor, status, count(*) from run where finished_at is null group by 1, 2"
@@ -49,7 +50,10 @@ class Stage:
         self.settings = base.model_copy(update={"database_url": SecretStr(dsn)})
         self.database: Database = self.settings.database
         migrate(self.database, [*engine_migrations(self.database.schema), *migrations])
-        self.clock = VirtualClock(self.database, lambda: self.engine.keeper.nudge())
+        self.clock = VirtualClock(
+            self.database,
+            lambda: self.engine.keeper.nudge(),  # noqa: PLW0108  the engine comes later
+        )
         self.transport = transport or PostgresTransport(self.database)
         self.broker = CallboardBroker(self.settings.namespace)
         self.broker.bind(actors)
@@ -61,7 +65,9 @@ class Stage:
         self.engine.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.engine.stop(timedelta(seconds=5))
 
     def publish(self, event: Event, **options: Any) -> str:
@@ -85,6 +91,8 @@ class Stage:
             return cursor.fetchall() if cursor.description else []
 
     def _idle(self) -> bool:
-        [(left,)] = self.rows(_OPEN, ([*self.broker.topology().queues, *self.broker.topology().house_queues],))
+        [(left,)] = self.rows(
+            _OPEN, ([*self.broker.topology().queues, *self.broker.topology().house_queues],)
+        )
         queued = sum(self.transport.depth(queue) for queue in self.broker.topology().queues)
         return int(left) + queued == 0

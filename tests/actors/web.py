@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -106,7 +106,7 @@ class _Server6(_Server):
 
 
 @contextmanager
-def serving(host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Web]:
+def serving(host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Generator[Web]:
     """Serve on a free port until the block ends; raises OSError where the host cannot be bound."""
     server = (_Server6 if ":" in host else _Server)((host, 0), Call)
     if tls:

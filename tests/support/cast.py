@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from psycopg import Connection
+from pydantic import BaseModel
 
 from broker import (
     AsyncRun,
@@ -22,8 +23,6 @@ from broker import (
     Throttle,
     actor,
 )
-from pydantic import BaseModel
-
 from schemas import Event, Failure
 
 FAST = Backoff(timedelta(milliseconds=1), timedelta(milliseconds=2), attempts=3)

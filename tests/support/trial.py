@@ -112,7 +112,9 @@ class Oracle:
 
     def complete(self, count: int) -> bool:
         """Whether every event has gone through every stage and every run has ended."""
-        return self._one("select count(*) from trial.effect") >= count * len(STAGES) and self.unfinished() == 0
+        return (
+            self._one("select count(*) from trial.effect") >= count * len(STAGES) and self.unfinished() == 0
+        )
 
     def unfinished(self) -> int:
         return self._one("select count(*) from run where finished_at is null")
@@ -128,14 +130,21 @@ class Oracle:
             ("deliveries", "select count(*) from delivery", 0),
         )
         with self.database.once("oracle") as connection:
-            found = {name: connection.execute(sql.encode(), {"n": count}).fetchone() for name, sql, _ in checks}
-        return [f"{name}: {row[0]}" for (name, _, want) in checks if (row := found[name]) is not None and row[0] != want]
+            found = {
+                name: connection.execute(sql.encode(), {"n": count}).fetchone() for name, sql, _ in checks
+            }
+        return [
+            f"{name}: {row[0]}"
+            for (name, _, want) in checks
+            if (row := found[name]) is not None and row[0] != want
+        ]
 
     def executions(self, stage: str, part: str) -> dict[int, int]:
         """How often each event's part of a stage was executed."""
         with self.database.once("oracle") as connection:
             rows = connection.execute(
-                "select n, count(*) from trial.execution where stage = %s and part = %s group by n", (stage, part)
+                "select n, count(*) from trial.execution where stage = %s and part = %s group by n",
+                (stage, part),
             ).fetchall()
         return dict(rows)
 

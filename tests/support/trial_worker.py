@@ -94,7 +94,9 @@ def main() -> None:
     logging.getLogger("dramatiq").setLevel(logging.CRITICAL)
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     settings = Settings(
-        database_url=SecretStr(arguments.dsn), threads=arguments.threads, sweep_interval=timedelta(milliseconds=100)
+        database_url=SecretStr(arguments.dsn),
+        threads=arguments.threads,
+        sweep_interval=timedelta(milliseconds=100),
     )
     broker = CallboardBroker(settings.namespace)
     broker.bind(ACTORS)

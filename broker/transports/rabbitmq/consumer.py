@@ -52,7 +52,7 @@ class Consumer:
     def connection_opened(self) -> None:
         self._declare_and_start_all()
 
-    def connection_lost(self, reason: str) -> None:  # noqa: ARG002  the connection has logged it
+    def connection_lost(self, reason: str) -> None:
         self._declaring = False
         for subscription in self._subscriptions.values():
             subscription.end_life()

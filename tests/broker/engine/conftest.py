@@ -34,7 +34,10 @@ def make_stage(request: pytest.FixtureRequest, dsn: str) -> Iterator[MakeStage]:
 
         def make(actors: Sequence[Actor[Any, Any]], **options: Any) -> Stage:
             settings = Settings(
-                namespace=namespace, threads=4, sweep_interval=timedelta(milliseconds=20), **options.pop("settings", {})
+                namespace=namespace,
+                threads=4,
+                sweep_interval=timedelta(milliseconds=20),
+                **options.pop("settings", {}),
             )
             transport = None
             if request.param == "rabbitmq":

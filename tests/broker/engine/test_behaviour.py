@@ -61,7 +61,10 @@ def test_a_retry_skips_what_its_steps_have_finished(make_stage: MakeStage) -> No
     stage.drain()
     assert diary == ["prepare 1", "perform 1", "perform 1", "perform 1", "answered 1"]
     assert statuses(stage)[0] == ("cast.call", "completed", 3)
-    assert stage.rows("select attempt, kind from attempt order by id") == [(1, "ValueError"), (2, "ValueError")]
+    assert stage.rows("select attempt, kind from attempt order by id") == [
+        (1, "ValueError"),
+        (2, "ValueError"),
+    ]
 
 
 def test_the_same_event_three_times_runs_once(make_stage: MakeStage) -> None:
@@ -153,7 +156,9 @@ def test_a_throttle_waits_in_order_and_drops_nothing(make_stage: MakeStage) -> N
     stage.publish(cast.CastPaced(key="y", n=9))
     stage.drain()
     assert diary == ["paced x 0", "paced y 9"]
-    assert stage.rows("select count(*) from run where status = 'waiting' and reason = 'throttle' and attempt = 0") == [(2,)]
+    assert stage.rows(
+        "select count(*) from run where status = 'waiting' and reason = 'throttle' and attempt = 0"
+    ) == [(2,)]
     for expected in ("paced x 1", "paced x 2"):
         stage.clock.advance(timedelta(seconds=30))
         eventually(lambda expected=expected: diary[-1] == expected)
@@ -233,7 +238,9 @@ def test_async_actors_hold_no_thread(make_stage: MakeStage) -> None:
     assert stage.rows("select count(*) from stagehand") == [(60,)]
 
 
-@pytest.mark.parametrize(("how", "who"), [("loop", "cast.spend"), ("sql", "cast.spend"), ("await", "cast.spend_waiting")])
+@pytest.mark.parametrize(
+    ("how", "who"), [("loop", "cast.spend"), ("sql", "cast.spend"), ("await", "cast.spend_waiting")]
+)
 def test_a_time_limit_really_stops_the_work(make_stage: MakeStage, how: str, who: str) -> None:
     stage = make_stage([cast.spend, cast.spend_waiting])
     stage.publish(cast.CastSpent(how=how))
@@ -261,10 +268,20 @@ def test_what_cannot_be_read_is_parked_and_names_the_field(make_stage: MakeStage
     send("2", json.dumps({"n": "many"}).encode())
     send("3", b"{}", cloudEvents_schemaversion="99")
     stage.transport.publish([WireMessage("cast.called", b"{}", {})]).result(10)
-    stage.transport.publish([WireMessage("no.such.type", b"{}", {**good, "cloudEvents_id": "5", "cloudEvents_type": "no.such.type"})])
+    stage.transport.publish(
+        [
+            WireMessage(
+                "no.such.type", b"{}", {**good, "cloudEvents_id": "5", "cloudEvents_type": "no.such.type"}
+            )
+        ]
+    )
     eventually(lambda: len(letters(stage, everything=True)) == 5)
     found = dict(letters(stage, everything=True))
-    assert found["invalid payload"] == "n" and found["unknown version"] == "schemaversion" and found["unknown type"] == "type"
+    assert (
+        found["invalid payload"] == "n"
+        and found["unknown version"] == "schemaversion"
+        and found["unknown type"] == "type"
+    )
     assert diary == []
     assert "many" not in str(stage.rows("select error from dead_letter"))
 

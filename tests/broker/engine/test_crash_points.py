@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,10 +25,12 @@ RABBIT_ONLY = {"after publish before confirm", "after confirm before mark", "aft
 
 
 @contextmanager
-def worker(dsn: str, amqp: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+def worker(dsn: str, amqp: str, *options: str) -> Generator[subprocess.Popen[str]]:
     """A worker process that is ready; killed at the end if it is still there."""
     command = [sys.executable, "-m", "tests.support.trial_worker", dsn, amqp, *options]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             yield process
         finally:
@@ -52,7 +54,10 @@ def amqp(request: pytest.FixtureRequest) -> Iterator[str]:
     from tests.support.rabbit import empty_queues
 
     url = request.getfixturevalue("rabbit").url
-    empty_queues(url, [*(actor.name for actor in ACTORS), "callboard.unheard", "callboard.dead", "callboard.quarantine"])
+    empty_queues(
+        url,
+        [*(actor.name for actor in ACTORS), "callboard.unheard", "callboard.dead", "callboard.quarantine"],
+    )
     yield url
 
 

@@ -12,7 +12,18 @@ from broker.database import Database
 from broker.digest import digest
 from broker.errors import JournalError
 from broker.journal.batch import Batch, Identity
-from broker.journal.intents import Claim, ClaimedRun, Declined, End, Park, DeadLetter, Record, Recorded, Resume, StepRow
+from broker.journal.intents import (
+    Claim,
+    ClaimedRun,
+    DeadLetter,
+    Declined,
+    End,
+    Park,
+    Record,
+    Recorded,
+    Resume,
+    StepRow,
+)
 from broker.journal.writer import Journal
 from schemas import Event, wrap
 
@@ -136,7 +147,11 @@ def test_a_data_error_hits_the_guilty_one_alone(database: Database, journal: Jou
     runs = [ask(journal, claim()) for _ in range(9)]
     keys = [1, 2, 3, 4, 4, 5, 6, 7, 8]
     futures = [
-        journal.ask(Record(run.id, run.fence, end=End("completed", writes=[("insert into effect values (%s)", (key,))])))
+        journal.ask(
+            Record(
+                run.id, run.fence, end=End("completed", writes=[("insert into effect values (%s)", (key,))])
+            )
+        )
         for run, key in zip(runs, keys, strict=True)
     ]
     outcomes = [future.exception(20) or future.result() for future in futures]
@@ -196,7 +211,9 @@ def test_a_finished_step_is_never_overwritten(database: Database, journal: Journ
 
 def test_a_lost_connection_is_survived(database: Database, journal: Journal) -> None:
     ask(journal, claim())
-    kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callboard journal'"
+    kill = (
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callboard journal'"
+    )
     assert rows(database, kill) == [(True,)]
     assert isinstance(ask(journal, claim()), ClaimedRun)
 

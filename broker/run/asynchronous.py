@@ -119,7 +119,7 @@ class AsyncRun:
         return self._core.publish(event, delay=delay, subject=subject)
 
     async def sleep(self, duration: timedelta, *, name: str = "sleep") -> None:
-        """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and outlives the process."""
+        """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and survives all."""
         row = self._core.sleep_row(name, duration)
         if row is not None:
             await self._record(row)

@@ -143,7 +143,7 @@ class Run:
         return self._core.publish(event, delay=delay, subject=subject)
 
     def sleep(self, duration: timedelta, *, name: str = "sleep") -> None:
-        """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and outlives the process."""
+        """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and survives all."""
         with self._tools.guard.paused():
             row = self._core.sleep_row(name, duration)
             if row is not None:

@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,7 +31,7 @@ class Call(BaseHTTPRequestHandler):
     """One call being answered; handlers write with `answer`, or with the base class's own methods."""
 
     protocol_version = "HTTP/1.1"
-    server: "_Server"
+    server: "_Server"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def answer(self, status: int = 200, body: bytes | str = b"", **headers: str) -> None:
         """Send a whole answer; `content_type="…"` becomes the header Content-Type."""

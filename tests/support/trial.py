@@ -8,10 +8,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 
-from broker import Backoff, Result, Run, actor
+from broker import Actor, Backoff, Run, actor
 from broker.database import Database
 from schemas import Event
 
@@ -95,9 +96,8 @@ def keep(db: psycopg.Connection, n: int) -> int:
     return n
 
 
-ACTORS = (begin, halve, end)
+ACTORS: tuple[Actor[Any, Any], ...] = (begin, halve, end)
 STAGES = ("begin", "halve", "end")
-__all__ = ["ACTORS", "Oracle", "Result", "TrialBegun"]
 
 
 @dataclass(frozen=True, slots=True)

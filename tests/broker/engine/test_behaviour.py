@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import dramatiq
@@ -161,7 +162,7 @@ def test_a_throttle_waits_in_order_and_drops_nothing(make_stage: MakeStage) -> N
     ) == [(2,)]
     for expected in ("paced x 1", "paced x 2"):
         stage.clock.advance(timedelta(seconds=30))
-        eventually(lambda expected=expected: diary[-1] == expected)
+        eventually(partial(lambda last: diary[-1] == last, expected))
     stage.drain()
     assert stage.rows("select count(*) from run where status <> 'completed'") == [(0,)]
 

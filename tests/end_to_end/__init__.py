@@ -1,0 +1,1 @@
+"""Whole stories with real processes: commands and workers as an operator starts them, on real servers that die."""

@@ -81,7 +81,7 @@ class Publisher:
     def _envelope(self, event: Event, id: str, subject: str | None) -> Envelope:
         traceparent, tracestate = (None, None)
         if self.trace is not None:
-            traceparent, tracestate = self.trace.traced(type(event).event_type, _row_id(self.source, id))
+            traceparent, tracestate = self.trace.traced(type(event).event_type, id)
         return wrap(
             event, source=self.source, id=id, subject=subject, traceparent=traceparent, tracestate=tracestate
         )

@@ -118,8 +118,14 @@ class CallboardBroker(Broker):
                 ) from error
 
     def topology(self) -> Topology:
-        """Queues and bindings of the declared actors; a renamed actor's old queues are still consumed, but no longer bound."""
-        hears = {name: [kind.event_type for kind in actor.hears] for name, actor in self.declared.items()}
+        """Queues and bindings of the declared actors; a renamed actor's old queues are still consumed, but no longer bound.
+
+        An event's aliases are bound too: a stranger who says `page/scan.requested` uses it as the routing key.
+        """
+        hears = {
+            name: [key for kind in actor.hears for key in (kind.event_type, *kind.event_aliases)]
+            for name, actor in self.declared.items()
+        }
         return topology(
             self.namespace, {**{alias: [] for a in self.declared.values() for alias in a.aliases}, **hears}
         )

@@ -96,9 +96,8 @@ class Keeper:
             self.leading = bool(row and row[0])
         busy = self._sweep(connection) if self.leading else False
         if not self.leading:
-            connection.execute(
-                "select 1"
-            )  # notice a lost session, and with it the lost lock, within an interval
+            # It also notices within an interval that our own session, and with it the worker's lock, was lost.
+            self._takeover.depose(connection, leader_key(self._database.schema))
         if not busy:
             left = self._interval.total_seconds() - (time.monotonic() - began)
             self._nudged.wait(max(left, 0))

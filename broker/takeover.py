@@ -20,6 +20,13 @@ select w.id, w.lock_key, w.heartbeat_at > pg_postmaster_start_time(),
        greatest(w.heartbeat_at, pg_postmaster_start_time()) < clock_timestamp() - %s::interval
 from worker w where w.id <> %s"""
 
+# A leader that is stopped or cut off keeps its lock as long as its session: the others end that session.
+_DEPOSE = """
+select pg_terminate_backend(a.pid)
+from pg_locks l join pg_stat_activity a on a.pid = l.pid join worker w on a.application_name = 'callboard keeper ' || w.name
+where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and a.datname = current_database()
+  and l.classid = (%(key)s::bigint >> 32)::int::oid and l.objid = (%(key)s::bigint & 4294967295)::oid
+  and greatest(w.heartbeat_at, pg_postmaster_start_time()) < clock_timestamp() - %(lease)s::interval"""
 _FREE = "select pg_try_advisory_lock(%s)"
 _UNLOCK = "select pg_advisory_unlock(%s)"
 
@@ -72,6 +79,13 @@ class Takeover:
                 suspects.add(id)
         self._suspects = suspects
         return freed
+
+    def depose(self, connection: Connection, leader_lock: int) -> bool:
+        """End the session of a leader whose heartbeat is older than the lease; True if there was one. Raises psycopg errors."""
+        deposed = connection.execute(_DEPOSE, {"key": leader_lock, "lease": self._lease}).fetchall()
+        if deposed:
+            log.warning("leader_deposed")
+        return bool(deposed)
 
     def _lock_is_free(self, connection: Connection, lock_key: int) -> bool:
         if not _one(connection.execute(_FREE, (lock_key,)).fetchone()):

@@ -166,7 +166,7 @@ class Journal:
         pause = 0.05
         while True:
             try:
-                with self._database.connect("journal alone") as connection:
+                with self._database.connect(f"alone {self._batch.identity.name}") as connection:
                     answers = self._batch.apply(connection, [intent], repeated=repeated, alone=True)
                 return self._answer([pair], answers)
             except psycopg.Error as error:
@@ -194,7 +194,7 @@ class Journal:
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = self._database.connect("journal")
+            self._connection = self._database.connect(f"journal {self._batch.identity.name}")
             # A batch is small; whatever takes longer is a server in trouble, and the batch is repeated.
             self._connection.execute("set statement_timeout to '30s'")
         return self._connection

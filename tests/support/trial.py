@@ -4,7 +4,10 @@ Every body leaves two traces: a row of `effect`, incremented in the run's own co
 a connection of its own, so that bodies that ran and were rolled back are seen too.
 """
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,6 +35,7 @@ _EXECUTION = "insert into trial.execution (n, stage, part) values (%s, %s, %s)"
 class TrialBegun(Event, type="trial.begun"):
     n: int
     fail_first: bool = False
+    linger_seconds: float = 0
 
 
 class TrialHalved(Event, type="trial.halved"):
@@ -62,14 +66,27 @@ class Journaled:
         raise RuntimeError("the execution log cannot be written: is PostgreSQL up?")
 
 
+class TrialPoisoned(Event, type="trial.poisoned"):
+    n: int
+
+
 def work(n: int, stage: str, part: str) -> int:
     Journaled.note(n, stage, part)
+    return n
+
+
+def linger(n: int, seconds: float) -> int:
+    """A body that takes a while: something for a fault to hit."""
+    Journaled.note(n, "begin", "linger")
+    time.sleep(seconds)
     return n
 
 
 @actor(retry=QUICK)
 def begin(event: TrialBegun, run: Run) -> TrialHalved:
     run.step("one", work, event.n, "begin", "one")
+    if event.linger_seconds:
+        run.step("linger", linger, event.n, event.linger_seconds)
     if event.fail_first and run.attempt == 1:
         raise ValueError("the first attempt fails")
     run.step("two", work, event.n, "begin", "two")
@@ -96,7 +113,13 @@ def keep(db: psycopg.Connection, n: int) -> int:
     return n
 
 
-ACTORS: tuple[Actor[Any, Any], ...] = (begin, halve, end)
+@actor(retry=QUICK)
+def perish(event: TrialPoisoned, run: Run) -> None:
+    Journaled.note(event.n, "perish", "body")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+ACTORS: tuple[Actor[Any, Any], ...] = (begin, halve, end, perish)
 STAGES = ("begin", "halve", "end")
 
 

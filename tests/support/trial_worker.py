@@ -85,6 +85,8 @@ def main() -> None:
     parser.add_argument("amqp", nargs="?", default="")
     parser.add_argument("--crash", default="")
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--lease", type=float, default=10)
+    parser.add_argument("--quarantine", action="store_true")
     arguments = parser.parse_args()
     if arguments.crash:
         point, _, passage = arguments.crash.rpartition(":")
@@ -95,14 +97,15 @@ def main() -> None:
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     settings = Settings(
         database_url=SecretStr(arguments.dsn),
-        threads=arguments.threads,
-        sweep_interval=timedelta(milliseconds=100),
+        threads=1 if arguments.quarantine else arguments.threads,
+        lease=timedelta(seconds=arguments.lease),
     )
     broker = CallboardBroker(settings.namespace)
     broker.bind(ACTORS)
     transport = RabbitmqTransport(arguments.amqp) if arguments.amqp else PostgresTransport(settings.database)
     declare(settings.database, transport, broker.topology())
-    engine = Engine(settings, broker, transport)
+    queues = [broker.topology().quarantine] if arguments.quarantine else None
+    engine = Engine(settings, broker, transport, queues=queues)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     engine.start()

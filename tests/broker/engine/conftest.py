@@ -14,6 +14,7 @@ from broker.migrate import engine_migrations, migrate
 from broker.testing import Stage
 from broker.transports.rabbitmq import RabbitmqTransport
 from tests.support.rabbit import empty_queues
+from tests.support.trial import ACTORS
 
 MakeStage = Callable[..., Stage]
 
@@ -47,3 +48,17 @@ def make_stage(request: pytest.FixtureRequest, dsn: str) -> Iterator[MakeStage]:
             return stages.enter_context(Stage(dsn, actors, settings=settings, transport=transport, **options))
 
         yield make
+
+
+@pytest.fixture(params=["postgres", "rabbitmq"])
+def amqp(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The AMQP URL, or nothing for the `postgres` transport. Queues are emptied after the test."""
+    if request.param == "postgres":
+        yield ""
+        return
+    url = request.getfixturevalue("rabbit").url
+    empty_queues(
+        url,
+        [*(actor.name for actor in ACTORS), "callboard.unheard", "callboard.dead", "callboard.quarantine"],
+    )
+    yield url

@@ -15,6 +15,9 @@ from broker.outbox import store
 from broker.transports.base import WireMessage
 from schemas import uuid7
 
+REPLAYED = "callboard-replayed"
+"""Header of a raw message that somebody replayed: its age is no reason to park it again."""
+
 _COLUMNS = """id, created_at, reason, queue, actor, run_id, rerun, event_id, event_source, event_type, field, step, error,
     attempts, event, body, headers, content_type, trace_id, settled_at, settled_as"""
 
@@ -133,6 +136,7 @@ def _raw(letter: Letter) -> WireMessage:
     """The message as it came."""
     through_exchange = letter.reason in ("unheard", "unknown type") and letter.event_type is not None
     key = letter.event_type if through_exchange and letter.event_type else letter.queue or ""
+    headers = {**(letter.headers or {}), REPLAYED: str(letter.id)}
     return WireMessage(
-        key, letter.body or b"", letter.headers or {}, letter.content_type or "", direct=not through_exchange
+        key, letter.body or b"", headers, letter.content_type or "", direct=not through_exchange
     )

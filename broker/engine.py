@@ -30,6 +30,7 @@ from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
 from broker.outbox import Relay, StoredOutbox
 from broker.perform import Performer
+from broker.retention import Retention
 from broker.run.tools import Tools
 from broker.settings import Settings
 from broker.signals import TimeLimitReached
@@ -90,6 +91,7 @@ class Engine:
             sync_room=settings.threads * 2,
             async_room=settings.async_slots,
             max_bytes=settings.hard_event_bytes,
+            dedup_window=settings.dedup_window,
             pipelines=pipelines or {},
         )
         self.keeper = self._keeper()
@@ -164,6 +166,7 @@ class Engine:
             timers=Timers(self._transport, self._topology, self.identity.id),
             relay=Relay(self._transport, self.identity.id),
             interval=settings.sweep_interval,
+            retention=Retention(dedup_window=settings.dedup_window, steps=settings.keep_steps),
         )
 
     def _tools(self, work: Work) -> Tools:

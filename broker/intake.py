@@ -7,12 +7,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
 
 from broker.broker import CallboardBroker
 from broker.codec import WakeUp, decode
+from broker.dead_letters import REPLAYED
 from broker.digest import digest
 from broker.errors import EventError, EventTooLargeError, JournalError, UndecodableError
 from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Intent, Park, Recorded, Resume
@@ -47,6 +49,7 @@ class Intake:
         sync_room: int,
         async_room: int,
         max_bytes: int,
+        dedup_window: timedelta,
         pipelines: dict[tuple[str, str], str],
     ) -> None:
         self._broker = broker
@@ -54,6 +57,7 @@ class Intake:
         self._topology = topology
         self._hand_over = hand_over
         self._max_bytes = max_bytes
+        self._dedup_window = dedup_window
         self._pipelines = pipelines
         self._lanes = {False: Lane(sync_room), True: Lane(async_room)}
         self._lock = threading.Lock()
@@ -137,6 +141,12 @@ class Intake:
         if actor is None or not isinstance(event, actor.hears):
             wrong = UndecodableError(f"{delivery.queue} does not hear {envelope.type}", field="type")
             return _park(delivery, "unknown type", wrong, envelope, "type")
+        if datetime.now(UTC) - envelope.time > self._dedup_window and REPLAYED not in delivery.headers:
+            old = UndecodableError(
+                f"it is older than {self._dedup_window.days} days: whether it was done is forgotten",
+                field="time",
+            )
+            return _park(delivery, "too old to know", old, envelope)
         if envelope.traceparent is None:
             # Fixed before the claim, so that every attempt of the run and all that follows is in one trace.
             traceparent, tracestate = self._broker.traced(envelope.type, uuid7())

@@ -6,7 +6,6 @@ Every worker tries to lead; a session lock decides. The leader's death frees the
 import threading
 import time
 import zlib
-from collections.abc import Callable
 from datetime import timedelta
 
 import psycopg
@@ -15,6 +14,7 @@ import structlog
 from broker.database import Database
 from broker.journal.batch import Identity
 from broker.outbox import Relay
+from broker.retention import Retention
 from broker.takeover import Takeover
 from broker.timers import Timers
 
@@ -37,7 +37,7 @@ class Keeper:
         timers: Timers,
         relay: Relay,
         interval: timedelta,
-        also: Callable[[psycopg.Connection], None] | None = None,
+        retention: Retention,
     ) -> None:
         self._database = database
         self._identity = identity
@@ -45,7 +45,7 @@ class Keeper:
         self._timers = timers
         self._relay = relay
         self._interval = interval
-        self._also = also
+        self._retention = retention
         self._stop = threading.Event()
         self._nudged = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -108,8 +108,7 @@ class Keeper:
         self._takeover.sweep(connection)
         woken = self._timers.sweep(connection)
         sent = self._relay.sweep(connection)
-        if self._also is not None:
-            self._also(connection)
+        self._retention.sweep(connection)
         return max(woken, sent) >= 500
 
 

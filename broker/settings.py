@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     """How long a stopping worker waits for running bodies; below the 30 s that most supervisors give."""
     crash_limit: int = Field(default=5, ge=2)
     """After this many crashes of its worker a run is a dead letter. From the second on it runs in quarantine."""
+    dedup_window: timedelta = timedelta(days=30)
+    """How long a finished run is remembered, so that its event is recognised when it comes again. Older events are parked."""
+    keep_steps: timedelta = timedelta(days=7)
+    """How long the step results of finished runs are kept; those of failed runs as long as the run."""
     soft_event_bytes: int = 256 * 1024
     hard_event_bytes: int = 1024 * 1024
     data: Path = Path(".state")

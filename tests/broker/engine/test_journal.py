@@ -211,9 +211,7 @@ def test_a_finished_step_is_never_overwritten(database: Database, journal: Journ
 
 def test_a_lost_connection_is_survived(database: Database, journal: Journal) -> None:
     ask(journal, claim())
-    kill = (
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callboard journal test'"
-    )
+    kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callboard journal test'"
     assert rows(database, kill) == [(True,)]
     assert isinstance(ask(journal, claim()), ClaimedRun)
 

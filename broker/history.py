@@ -1,6 +1,6 @@
 """What has happened, as values to look at: runs, their attempts and steps, what is on its way, who works. Reads only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -9,15 +9,42 @@ from psycopg.rows import class_row
 
 from broker.errors import NotFoundError
 from broker.history_rows import (
-    STATUSES, UNFINISHED, AttemptRow, LetterLine, OnTheWay, RunRow, RunStory, StepLine, WorkerRow,
+    STATUSES,
+    UNFINISHED,
+    AttemptRow,
+    LetterLine,
+    OnTheWay,
+    RunRow,
+    RunStory,
+    StepLine,
+    WorkerRow,
 )
 
 Row = TypeVar("Row")
 
 __all__ = [
-    "STATUSES", "UNFINISHED", "AttemptRow", "LetterLine", "OnTheWay", "RunRow", "RunStory", "StepLine", "WorkerRow",
-    "chain", "count_runs", "get_run", "hearers", "key_holder", "letters_of_event", "list_runs", "messages_of_chain",
-    "messages_of_event", "open_letters", "runs_of", "story", "workers",
+    "STATUSES",
+    "UNFINISHED",
+    "AttemptRow",
+    "LetterLine",
+    "OnTheWay",
+    "RunRow",
+    "RunStory",
+    "StepLine",
+    "WorkerRow",
+    "chain",
+    "count_runs",
+    "get_run",
+    "hearers",
+    "key_holder",
+    "letters_of_event",
+    "list_runs",
+    "messages_of_chain",
+    "messages_of_event",
+    "open_letters",
+    "runs_of",
+    "story",
+    "workers",
 ]
 
 _FACTS = """
@@ -71,7 +98,13 @@ _MESSAGES_OF_CHAIN = _ON_THE_WAY.format(header="'cloudEvents_correlationid'")
 
 _HEARERS = "select queue from binding where event_type = %s order by queue"
 _WORKERS = """
-select id, name, version, started_at, clock_timestamp() - heartbeat_at as silent, cardindef list_runs(
+select id, name, version, started_at, clock_timestamp() - heartbeat_at as silent, cardinality(live) as runs
+from worker order by name"""
+_KEY_HOLDER = "select run_id from limit_idempotency where actor = %s and key = %s"
+_COUNTS = "select status, count(*) from run group by status order by status"
+
+
+def list_runs(
     connection: Connection, *, status: str | None = None, actor: str | None = None, limit: int = 50
 ) -> list[RunRow]:
     """Newest first."""

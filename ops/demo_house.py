@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 from rich.console import Console
 
 from broker import Settings, load_settings
@@ -22,6 +23,7 @@ from ops.demo_report import DemoError
 from ops.demo_site.server import DemoSite
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.process import launch_command, tail
+from ops.reach import unreachable
 
 START_LIMIT = timedelta(seconds=60)
 """For the workers; 2 to 4 s on two shared cores."""
@@ -61,7 +63,10 @@ def running(out: Console, data: Path) -> Generator[House]:
         os.environ.update(environment)
         settings = load_settings()
         app = load(settings)
-        applied = migrate(settings.database, app.migrations(settings.namespace))
+        try:
+            applied = migrate(settings.database, app.migrations(settings.namespace))
+        except psycopg.OperationalError as error:
+            raise unreachable(settings, error) from error
         out.print(f"database ready, {len(applied)} migration(s) applied", style="dim")
         _write_environment(data / "env", environment)
         log = data / "worker.log"

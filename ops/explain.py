@@ -1,30 +1,15 @@
 """Why an event is where it is: which binding, run, limit, due time, attempt, dead letter or missing worker explains it.
 
-`look` collects the evidence, `explain` turns it into findings; what they look like is the command line's business.
+What the findings look like is the command line's business.
 """
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
-from psycopg import Connection
-
-from broker import Settings
-from broker.history import (
-    LetterLine,
-    OnTheWay,
-    RunRow,
-    WorkerRow,
-    hearers,
-    key_holder,
-    letters_of_event,
-    messages_of_event,
-    runs_of,
-    workers,
-)
-from ops.boot import App
-from schemas import SchemaError, validate
+from broker.history import LetterLine, OnTheWay, RunRow
+from broker.topology import queue_of
+from ops.evidence import Evidence
 
 SHORTLY = timedelta(seconds=2)
 """How late something may be before its lateness is worth a word: a sweep takes 250 ms, a hand-over as long."""
@@ -38,53 +23,6 @@ class Finding:
     state: str
     why: str
     next: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that is known of an event here."""
-
-    event_id: str
-    runs: Sequence[RunRow] = ()
-    messages: Sequence[OnTheWay] = ()
-    letters: Sequence[LetterLine] = ()
-    queues: Sequence[str] = ()
-    workers: Sequence[WorkerRow] = ()
-    holders: dict[str, str] = field(default_factory=dict[str, str])
-    """Run id of a skipped run → run that holds its idempotency key."""
-    attempts: dict[str, int] = field(default_factory=dict[str, int])
-    """Actor → attempts it is allowed, for the actors that are loaded here."""
-    lease: timedelta = timedelta(seconds=10)
-    rabbitmq: bool = False
-
-    @property
-    def alive(self) -> list[WorkerRow]:
-        return [worker for worker in self.workers if worker.silent <= self.lease]
-
-
-def look(connection: Connection, settings: Settings, app: App, reference: str) -> Evidence:
-    """Reads only. `reference` is an event's id; a run's id is taken for its event's."""
-    runs = runs_of(connection, reference)
-    event_id = runs[0].event_id if runs else reference
-    messages, letters = messages_of_event(connection, event_id), letters_of_event(connection, event_id)
-    types = [
-        *[run.event_type for run in runs],
-        *[m.event_type for m in messages],
-        *[letter.event_type for letter in letters],
-    ]
-    known = next((name for name in types if name), None)
-    return Evidence(
-        event_id=event_id,
-        runs=runs_of(connection, event_id) if runs else (),
-        messages=messages,
-        letters=letters,
-        queues=hearers(connection, known) if known else (),
-        workers=workers(connection),
-        holders=_holders(connection, app, runs),
-        attempts={actor.name: actor.policies.retry.attempts for actor in app.actors},
-        lease=settings.lease,
-        rabbitmq=bool(settings.broker_url.get_secret_value()),
-    )
 
 
 def explain(found: Evidence) -> list[Finding]:
@@ -220,7 +158,7 @@ def _of_letter(letter: LetterLine) -> Finding:
 def _missing(found: Evidence) -> Iterator[Finding]:
     """Actors that are bound to the event's type and have neither a run nor a message of it."""
     there = (
-        {run.actor for run in found.runs}
+        {queue_of(found.namespace, run.actor) for run in found.runs}
         | {m.queue for m in found.messages}
         | {letter.queue for letter in found.letters}
     )
@@ -262,29 +200,6 @@ def _see_to_workers(found: Evidence, run: RunRow) -> str:
     if found.alive and overdue and run.due_in is not None:
         return f"look whether a worker consumes {run.actor} (--actors) and has room"
     return ""
-
-
-def _holders(connection: Connection, app: App, runs: Sequence[RunRow]) -> dict[str, str]:
-    """Whose key it is that a skipped run wanted; only for actors that are loaded here."""
-    actors = {actor.name: actor for actor in app.actors}
-    found: dict[str, str] = {}
-    for run in runs:
-        actor = actors.get(run.actor)
-        if (
-            run.status != "skipped"
-            or actor is None
-            or actor.policies.idempotency is None
-            or run.event is None
-        ):
-            continue
-        try:
-            event = validate(run.event_type, run.event_version, json.dumps(run.event).encode())
-        except SchemaError:
-            continue
-        holder = key_holder(connection, actor.name, actor.policies.idempotency.key_of(actor.hears)(event))
-        if holder is not None and holder != run.id:
-            found[str(run.id)] = str(holder)
-    return found
 
 
 def _when(run: RunRow) -> str:

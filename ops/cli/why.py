@@ -8,7 +8,8 @@ from broker.errors import ConfigurationError
 from ops.boot import App, load
 from ops.cli.screen import COLOURS, console, emit_json, errors, facts
 from ops.cli.session import connected, settings_of_command
-from ops.explain import explain, look
+from ops.evidence import look
+from ops.explain import explain
 
 
 def why(

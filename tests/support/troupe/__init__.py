@@ -1,0 +1,1 @@
+"""An application of its own, as `CALLBOARD_APPS` loads it: actors that wait, and one that kills its worker."""

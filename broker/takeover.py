@@ -74,7 +74,7 @@ class Takeover:
         for id, lock_key, beaten, expired in connection.execute(_LOOK, (self._lease, self._me)).fetchall():
             free = beaten and self._lock_is_free(connection, lock_key)
             if expired or (free and id in self._suspects):
-                freed += self._take(connection, id, terminate=expired and not free)
+                freed += self._take(connection, id, terminate=expired)
             elif free:
                 suspects.add(id)
         self._suspects = suspects

@@ -52,15 +52,13 @@ def prepared(database: Database) -> Oracle:
 
 
 def publish_all(database: Database, amqp: str, events: Sequence[Event]) -> None:
-    """Publish as another service would: a transport of its own, ids by position."""
+    """Publish as another service would: a transport of its own, ids by the events' numbers."""
     transport: Transport = RabbitmqTransport(amqp) if amqp else PostgresTransport(database)
     broker = CallboardBroker("callboard")
     broker.bind(ACTORS)
     declare(database, transport, broker.topology())
     publisher = Publisher(transport, "trial", database)
-    publisher.publish_many(
-        events, ids=[f"trial-{n}-{type(event).__name__}" for n, event in enumerate(events)]
-    )
+    publisher.publish_many(events, ids=[f"trial-{event.model_dump()['n']}" for event in events])
     transport.close()
 
 

@@ -58,7 +58,7 @@ def test_a_stranger_with_pika_starts_the_pipeline(
 ) -> None:
     page_id = uuid4()
     names = ("pageId", "url", "userId") if camel else ("page_id", "url", "user_id")
-    data = dict(zip(names, (str(page_id), site.urls[2], "stranger"), strict=True))
+    data: dict[str, object] = dict(zip(names, (str(page_id), site.urls[2], "stranger"), strict=True))
     with on_rabbitmq.workers():
         publish_as_stranger(amqp_url, [cloud_event(event_type, data, key=key)], tmp_path)
         scanned_and_told(on_rabbitmq, page_id)

@@ -19,6 +19,7 @@ from broker.migrate import migrate
 from broker.topology import Topology
 from ops.boot import load, make_broker
 from ops.embedded.process import launch_command, tail
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 START_LIMIT = timedelta(seconds=90)
@@ -33,12 +34,18 @@ class Workers:
     process: "subprocess.Popen[str]"
     log: Path
     database: Database
+    count: int
 
     def pids(self) -> dict[int, bool]:
-        """pid → whether it is the quarantine process."""
-        with self.database.once("test") as connection:
-            names = connection.execute("select name from worker").fetchall()
-        return {int(name.rpartition(":")[2]): "quarantine:" in name for (name,) in names}
+        """pid → whether it is the quarantine process, once all have told: an idle one does so within a second."""
+
+        def told() -> dict[int, bool] | None:
+            with self.database.once("test") as connection:
+                names = connection.execute("select name from worker").fetchall()
+            found = {int(name.rpartition(":")[2]): "quarantine:" in name for (name,) in names}
+            return found if len(found) == self.count else None
+
+        return eventually(told, START_LIMIT) or {}
 
     def pid_of(self, run_id: object) -> int:
         """Which process performs this run."""
@@ -98,7 +105,7 @@ class Installation:
             )  # fmt: skip
         try:
             _await_ready(process, log)
-            yield Workers(process, log, self.database)
+            yield Workers(process, log, self.database, processes + 1)
         finally:
             process.terminate()
             try:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from uuid import UUID, uuid4
 
+import psycopg
 import structlog
 from opentelemetry.trace import Tracer
 from psycopg import Connection
@@ -21,6 +22,7 @@ from psycopg import Connection
 from broker.broker import CallboardBroker, PolicyDoors
 from broker.database import Database
 from broker.errors import JournalError
+from broker.failures import Failures
 from broker.intake import Intake
 from broker.journal.batch import Batch, Identity, Outbox
 from broker.journal.intents import Answer, ClaimedRun, Record
@@ -41,6 +43,11 @@ from broker.transports.postgres import PostgresTransport
 from broker.transports.postgres.outbox import RoutedOutbox
 from broker.work import Work
 from broker.worker import Loop, Settler, Threads
+
+_RELEASE_OUTBOX = "update outbox set send_at = clock(), held_by = null where held_by = %s"
+_SIGN_OFF = """
+delete from worker w where w.id = %s
+  and not exists (select from run r where r.id = any(w.live) and r.worker = w.id and r.status = 'running')"""
 
 log = structlog.get_logger(__name__)
 
@@ -144,13 +151,10 @@ class Engine:
         return threads_done and loop_done
 
     def _sign_off(self) -> None:
-        """Leave no worker row behind; without it nobody would look for our lock."""
-        with suppress(Exception), self.database.once("sign-off") as connection:
-            connection.execute(
-                "delete from worker where id = %s and not exists (select 1 from run r where r.id = any(live) "
-                "and r.worker = worker.id and r.status = 'running')",
-                (self.identity.id,),
-            )
+        """Leave nothing behind: no outbox row held, and no worker row, for without a lock it would be taken over as dead."""
+        with suppress(psycopg.Error), self.database.once("sign-off") as connection:
+            connection.execute(_RELEASE_OUTBOX, (self.identity.id,))
+            connection.execute(_SIGN_OFF, (self.identity.id,))
 
     def _outbox(self) -> Outbox:
         if isinstance(self._transport, PostgresTransport):
@@ -162,7 +166,12 @@ class Engine:
         return Keeper(
             self.database,
             self.identity,
-            takeover=Takeover(self.identity.id, lease=settings.lease, crash_limit=settings.crash_limit),
+            takeover=Takeover(
+                self.identity.id,
+                lease=settings.lease,
+                crash_limit=settings.crash_limit,
+                bury=Failures(self._broker, settings.source).crashed,
+            ),
             timers=Timers(self._transport, self._topology, self.identity.id),
             relay=Relay(self._transport, self.identity.id),
             interval=settings.sweep_interval,

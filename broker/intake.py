@@ -25,6 +25,9 @@ from schemas import Envelope, InvalidPayload, UnknownType, UnknownVersion, find,
 
 log = structlog.get_logger(__name__)
 
+ANSWERS_SECONDS = 3.0
+"""How long a stop waits for claims on their way: many commits' time, unless PostgreSQL is away."""
+
 HandOver = Callable[[ClaimedRun], None]
 
 
@@ -61,6 +64,8 @@ class Intake:
         self._pipelines = pipelines
         self._lanes = {False: Lane(sync_room), True: Lane(async_room)}
         self._lock = threading.Lock()
+        self._claiming = 0
+        self._answered_all = threading.Condition(self._lock)
         self._stopped = False
 
     def offer(self, delivery: Delivery) -> None:
@@ -78,12 +83,14 @@ class Intake:
         self._pump(lane)
 
     def stop(self) -> None:
-        """Take no more; what was not claimed goes back to its queue."""
+        """Take no more: what was not claimed goes back to its queue, and claims on their way are waited for, so that their runs
+        can still be handed back."""
         with self._lock:
             self._stopped = True
             unclaimed = [delivery for lane in self._lanes.values() for delivery in lane.waiting]
             for lane in self._lanes.values():
                 lane.waiting.clear()
+            self._answered_all.wait_for(lambda: not self._claiming, ANSWERS_SECONDS)
         for delivery in unclaimed:
             delivery.give_back()
 
@@ -98,6 +105,7 @@ class Intake:
                 self._journal.submit(intent, partial(self._answered, lane, delivery, intent))
             except JournalError:
                 delivery.give_back()
+                self._claim_ended()
 
     def _next(self, lane: Lane) -> Delivery | None:
         """A delivery to claim, its room taken; None without delivery or room."""
@@ -106,6 +114,7 @@ class Intake:
                 delivery = lane.waiting.popleft()
                 if delivery.alive:
                     lane.room -= 1
+                    self._claiming += 1
                     return delivery
             return None
 
@@ -171,17 +180,28 @@ class Intake:
         """In the journal's thread: the intent is committed, or PostgreSQL refused it."""
         if isinstance(answer, BaseException):
             return self._refused(lane, delivery, intent, answer)
+        try:
+            return self._settle(lane, delivery, answer)
+        finally:
+            self._claim_ended()
+
+    def _claim_ended(self) -> None:
+        with self._answered_all:
+            self._claiming -= 1
+            self._answered_all.notify_all()
+
+    def _settle(self, lane: Lane, delivery: Delivery, answer: Answer) -> None:
         delivery.mark_deleted()
         delivery.ack()
         if isinstance(answer, ClaimedRun):
             self._hand_over(answer)
-            return None
+            return
         if not isinstance(answer, Recorded):
             log.debug("delivery_declined", queue=delivery.queue, status=answer.status, reason=answer.reason)
         with self._lock:
             lane.room += 1
         self._pump(lane)
-        return None
+        return
 
     def _refused(self, lane: Lane, delivery: Delivery, intent: Intent, error: BaseException) -> None:
         """A claim that PostgreSQL cannot hold is parked with its raw bytes; a park that fails goes back to its queue."""
@@ -190,6 +210,7 @@ class Intake:
             delivery.give_back()
             with self._lock:
                 lane.room += 1
+            self._claim_ended()
             return
         park = _park(delivery, "refused by database", error)
         self._journal.submit(park, partial(self._answered, lane, delivery, park))

@@ -6,18 +6,15 @@ claimed ─ read ─ body ─ classify ─ record
 """
 
 import asyncio
-import json
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from broker.actor import Actor
 from broker.broker import CallboardBroker
-from broker.codec import encode
 from broker.errors import CodeChangedError
-from broker.journal.intents import DeadLetter, End, FailedAttempt, Outgoing, Record
+from broker.failures import Failures
+from broker.journal.intents import End, FailedAttempt, Record
 from broker.middleware.backoff import Backoff, GiveUp
 from broker.run.asynchronous import AsyncRun
 from broker.run.core import Core, describe
@@ -27,14 +24,10 @@ from broker.signals import Fenced, Postpone, Suspended, TimeLimitReached
 from broker.work import Work
 from schemas import (
     Event,
-    FailedEvent,
-    Failure,
     InvalidPayload,
     UnknownType,
     UnknownVersion,
-    derived,
     validate,
-    wrap,
 )
 
 Toolmaker = Callable[[Work], Tools]
@@ -48,6 +41,7 @@ class Performer:
     def __init__(self, broker: CallboardBroker, *, source: str, tools: Toolmaker, settle: Settle) -> None:
         self._broker = broker
         self._source = source
+        self._failures = Failures(broker, source)
         self._tools = tools
         self._settle = settle
 
@@ -168,54 +162,7 @@ class Performer:
                 delay=decision.delay,
                 failure=FailedAttempt(kind, text, trace, delay=decision.delay),
             )
-        letter = DeadLetter(decision.reason, text, queue=work.actor.name)
-        told = self._tell(work.actor, work, letter, text)
-        return End(
-            "failed",
-            reason=decision.reason,
-            failure=FailedAttempt(kind, text, trace),
-            dead=letter,
-            outgoing=told,
-        )
-
-    def _tell(self, actor: Actor, work: Work, letter: DeadLetter, text: str) -> list[Outgoing]:  # type: ignore[type-arg]
-        """The typed Failure for the actor's `on_failure`, if it has one and is not itself hearing a failure."""
-        claimed = work.claimed
-        if actor.on_failure is None or claimed.envelope.type == Failure.event_type:
-            return []
-        envelope = claimed.envelope
-        failed = FailedEvent(
-            id=envelope.id,
-            source=envelope.source,
-            type=envelope.type,
-            version=envelope.version,
-            data=json.loads(envelope.data),
-        )
-        failure = Failure(
-            actor=actor.name,
-            run_id=claimed.id,
-            event=failed,
-            reason=letter.reason,
-            error=text,
-            attempts=claimed.attempt,
-            dead_letter_id=letter.id,
-            failed_at=datetime.now(UTC),
-        )
-        id = derived(claimed.id, claimed.rerun, Failure.event_type, 0)
-        told = wrap(
-            failure,
-            source=self._source,
-            id=str(id),
-            correlation_id=envelope.correlation_id,
-            causation_id=envelope.id,
-            traceparent=envelope.traceparent,
-            tracestate=envelope.tracestate,
-        )
-        return [
-            Outgoing(
-                id, replace(encode(told), routing_key=self._broker.queue_of(actor.on_failure), direct=True)
-            )
-        ]
+        return self._failures.given_up(claimed, decision.reason, FailedAttempt(kind, text, trace))
 
 
 def _reraise(error: BaseException | None) -> None:

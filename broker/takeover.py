@@ -4,6 +4,7 @@ Dead is a worker whose session lock is free at two looks and whose last heartbea
 heartbeat (or the server's start, if later) is older than the lease: stopped, cut off, or gone while PostgreSQL was down.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,6 +12,10 @@ import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from broker.journal.claims import read_runs
+from broker.journal.intents import ClaimedRun, End, Record
+from broker.journal.records import write_records
+from broker.outbox import store
 from broker.transports.postgres import RELEASE_HELD
 
 log = structlog.get_logger(__name__)
@@ -45,16 +50,8 @@ update run set due_at = clock(), sends = 0
 where due_at > clock() and due_at < clock() + interval '31 s' and swept_by = %s and wake is not null"""
 _OUTBOX = "update outbox set send_at = clock(), held_by = null where held_by = %s"
 _GONE = "delete from worker where id = %s"
-_CRASHED = """
-with dead as (
-    update run set status = 'failed', reason = 'crashed its worker', due_at = null, wake = null, finished_at = clock()
-    where id = any(%s) returning id, rerun, actor, event_id, event_source, event_type, event, crashes, traceparent)
-insert into dead_letter (id, created_at, reason, queue, actor, run_id, rerun, event_id, event_source, event_type, error, event,
-                         trace_id)
-select gen_random_uuid(), clock(), 'crashed its worker', actor, actor, id, rerun, event_id, event_source, event_type,
-       format('its worker died %%s times while running it; look for a memory limit or a native crash', crashes), event,
-       split_part(traceparent, '-', 2)
-from dead"""
+# For a moment they are this leader's, so that their end is recorded like any other.
+_HOLD_SPENT = "update run set status = 'running', wake = null, due_at = null where id = any(%s)"
 _TERMINATE = """
 select pg_terminate_backend(pid) from pg_stat_activity where application_name like %s and pid <> pg_backend_pid()"""
 
@@ -62,10 +59,13 @@ select pg_terminate_backend(pid) from pg_stat_activity where application_name li
 class Takeover:
     """The leader's look at the others. One look each sweep; a free lock must be seen twice."""
 
-    def __init__(self, me: UUID, *, lease: timedelta, crash_limit: int) -> None:
+    def __init__(
+        self, me: UUID, *, lease: timedelta, crash_limit: int, bury: Callable[[ClaimedRun], End]
+    ) -> None:
         self._me = me
         self._lease = lease
         self._crash_limit = crash_limit
+        self._bury = bury
         self._suspects: set[UUID] = set()
 
     def sweep(self, connection: Connection) -> int:
@@ -103,7 +103,7 @@ class Takeover:
             runs = connection.execute(_RUNS, (live, worker)).fetchall()
             spent = [id for id, crashes in runs if crashes >= self._crash_limit]
             if spent:
-                connection.execute(_CRASHED, (spent,))
+                self._bury_all(connection, spent)
             connection.execute(_WAKES, (worker,))
             connection.execute(_OUTBOX, (worker,))
             connection.execute(RELEASE_HELD, {"worker": worker})
@@ -118,6 +118,16 @@ class Takeover:
             reason="lease" if terminate else "lock",
         )
         return len(runs)
+
+    def _bury_all(self, connection: Connection, spent: list[UUID]) -> None:
+        """Dead letters for runs that killed too many workers; their actors' `on_failure` hears of it."""
+        with connection.cursor() as cursor:
+            cursor.execute(_HOLD_SPENT, (spent,))
+            records = [Record(run.id, run.fence, end=self._bury(run)) for run in read_runs(cursor, spent)]
+            write_records(cursor, records)
+            outgoing = [out for record in records if record.end is not None for out in record.end.outgoing]
+            if outgoing:
+                store(cursor, outgoing, None)
 
 
 def _one(row: TupleRow | None) -> bool:

@@ -48,6 +48,8 @@ select r.id, r.claim, r.actor, r.fence, r.attempt, r.rerun, r.crashes, r.pipelin
        r.traceparent, r.tracestate
 from run r where r.id = any(%s) and r.claim = any(%s) and r.status = 'running'"""
 
+_READ = _RESUMED.replace("r.id = any(%s) and r.claim = any(%s) and r.status = 'running'", "r.id = any(%s)")
+
 _STORED = """
 select run_id, name, occurrence, status, tries, result::text, error, due_at - clock() from step where run_id = any(%s)"""
 
@@ -148,6 +150,11 @@ def write_resumes(
         if doors.guards(run.actor) and (event := doors.read(run)) is not None:
             asked.append(Asked(run.id, run.actor, event, fresh=run.attempt == 1, reserved_at=row[9]))
     return _at_the_doors(cursor, asked, answers, doors)
+
+
+def read_runs(cursor: Cursor, ids: Sequence[UUID]) -> list[ClaimedRun]:
+    """Runs as they stand, without their steps."""
+    return [_resumed_run(row, {}) for row in cursor.execute(_READ.encode(), (list(ids),)).fetchall()]
 
 
 def _at_the_doors(

@@ -109,7 +109,7 @@ def took(length: timedelta | None, units: int = 2) -> str:
     if length is None:
         return ""
     seconds = length.total_seconds()
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{max(seconds, 0) * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.3g} s"

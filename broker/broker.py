@@ -156,7 +156,9 @@ class PolicyDoors:
     """The doors of a broker, as the journal asks them."""
 
     def __init__(self, broker: CallboardBroker) -> None:
-        self._actors = broker.declared
+        self._actors = {
+            name: actor for actor in broker.declared.values() for name in (actor.name, *actor.aliases)
+        }
         self._doors = [policy for policy in broker.policies if isinstance(policy, Door)]
         self._guarded = {
             name for name, actor in self._actors.items() if any(door.guards(actor) for door in self._doors)

@@ -27,6 +27,10 @@ STRUCTURED = "application/cloudevents+json"
 WAKE = "application/vnd.callboard.wake+json"
 
 
+LATE = "callboard-late"
+"""Header of a message that was kept on purpose (delayed, or replayed by somebody): its age is no reason to park it."""
+
+
 @dataclass(frozen=True, slots=True)
 class WakeUp:
     """Go on with a waiting run, if `wake` still is its current one."""

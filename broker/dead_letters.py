@@ -9,14 +9,12 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import class_row
 
+from broker.codec import LATE
 from broker.errors import NotFoundError
 from broker.journal.intents import Outgoing
 from broker.outbox import store
 from broker.transports.base import WireMessage
 from schemas import uuid7
-
-REPLAYED = "callboard-replayed"
-"""Header of a raw message that somebody replayed: its age is no reason to park it again."""
 
 _COLUMNS = """id, created_at, reason, queue, actor, run_id, rerun, event_id, event_source, event_type, field, step, error,
     attempts, event, body, headers, content_type, trace_id, settled_at, settled_as"""
@@ -136,7 +134,11 @@ def _raw(letter: Letter) -> WireMessage:
     """The message as it came."""
     through_exchange = letter.reason in ("unheard", "unknown type") and letter.event_type is not None
     key = letter.event_type if through_exchange and letter.event_type else letter.queue or ""
-    headers = {**(letter.headers or {}), REPLAYED: str(letter.id)}
+    headers = {**(letter.headers or {}), LATE: "replayed"}
+    if letter.reason == "id reused":
+        headers["cloudEvents_id"] = str(
+            letter.id
+        )  # another payload is another event: it runs under an id of its own
     return WireMessage(
         key, letter.body or b"", headers, letter.content_type or "", direct=not through_exchange
     )

@@ -8,6 +8,7 @@ transport ─ intake ─ journal ─ worker threads / event loop
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -65,6 +66,7 @@ class Engine:
         pipelines: dict[tuple[str, str], str] | None = None,
         name: str | None = None,
         tracer: Tracer | None = None,
+        claim_ahead: bool = True,
         on_crash: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
@@ -86,7 +88,13 @@ class Engine:
             outbox.ledger = self.journal
         self._pool = self.database.pool(f"actors {self.identity.name}", settings.threads + 2)
         self._records = threading.BoundedSemaphore(settings.records_in_flight)
-        self._performer = Performer(broker, source=settings.source, tools=self._tools, settle=self._settle)
+        self._performer = Performer(
+            broker,
+            source=settings.source,
+            tools=self._tools,
+            settle=self._settle,
+            max_bytes=settings.hard_event_bytes,
+        )
         settler = Settler(self._performer, self._finished)
         self._threads = Threads(broker, settler, settings.threads)
         self._loop = Loop(broker, self._performer, settler)
@@ -95,7 +103,7 @@ class Engine:
             self.journal,
             self._topology,
             self._hand_over,
-            sync_room=settings.threads * 2,
+            sync_room=settings.threads * 2 if claim_ahead else settings.threads,
             async_room=settings.async_slots,
             max_bytes=settings.hard_event_bytes,
             dedup_window=settings.dedup_window,
@@ -105,7 +113,9 @@ class Engine:
         self._stopped = False
         self.worn = threading.Event()
         """Set once a body is stuck outside Python's reach: its thread is lost, so this process wants to be replaced."""
-        broker.policy(Trace).use(tracer, system=transport.system, destination=self._topology.events)
+        broker.policy(Trace).use(
+            tracer, system=transport.system, destination=self._topology.events, resumed=settings.trace_resumed
+        )
         broker.policy(TimeLimit).on_stuck = self._stuck
         broker.perform = self._performer.perform
         broker.records_full = lambda: self._records._value <= 1
@@ -137,11 +147,12 @@ class Engine:
         limit = grace if grace is not None else self._settings.grace
         self._transport.unsubscribe()
         self._intake.stop()
+        ends = time.monotonic() + limit.total_seconds()
         unstarted, threads_done = self._threads.finish(limit)
         for work in unstarted:
             with suppress(JournalError):
                 self._performer.hand_back(work)
-        loop_done = self._loop.finish(limit)
+        loop_done = self._loop.finish(timedelta(seconds=max(0.0, ends - time.monotonic())))
         self.journal.close()
         self.keeper.stop()
         self._transport.close()
@@ -183,7 +194,10 @@ class Engine:
 
     def _write_record(self, connection: Connection, record: Record) -> bool:
         with connection.cursor() as cursor:
-            return self._batch.write_one(cursor, record)
+            held = self._batch.write_one(cursor, record)
+        if not held:
+            self._batch.forget(record.run_id)
+        return held
 
     def _settle(self, record: Record, work: Work) -> None:
         self._records.acquire()
@@ -212,7 +226,7 @@ class Engine:
         log.error("body_stuck", run_id=str(work.claimed.id), actor=work.claimed.actor)
         work.replaced = True
         self._performer.settle_unperformed(work, TimeLimitReached("the body is stuck outside Python"))
-        self._threads.replace()
+        self._threads.replace(work.thread)
         self._finished(False)
         self.worn.set()
 

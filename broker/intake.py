@@ -13,8 +13,7 @@ from functools import partial
 import structlog
 
 from broker.broker import CallboardBroker
-from broker.codec import WakeUp, decode
-from broker.dead_letters import REPLAYED
+from broker.codec import LATE, WakeUp, decode
 from broker.digest import digest
 from broker.errors import EventError, EventTooLargeError, JournalError, UndecodableError
 from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Intent, Park, Recorded, Resume
@@ -150,7 +149,7 @@ class Intake:
         if actor is None or not isinstance(event, actor.hears):
             wrong = UndecodableError(f"{delivery.queue} does not hear {envelope.type}", field="type")
             return _park(delivery, "unknown type", wrong, envelope, "type")
-        if datetime.now(UTC) - envelope.time > self._dedup_window and REPLAYED not in delivery.headers:
+        if datetime.now(UTC) - envelope.time > self._dedup_window and LATE not in delivery.headers:
             old = UndecodableError(
                 f"it is older than {self._dedup_window.days} days: whether it was done is forgotten",
                 field="time",
@@ -161,7 +160,16 @@ class Intake:
             traceparent, tracestate = self._broker.traced(envelope.type, uuid7())
             envelope = replace(envelope, traceparent=traceparent, tracestate=tracestate)
         pipeline = self._pipelines.get((actor.name, envelope.type))
-        return Claim(actor.name, envelope, event, payload, pipeline, delivery.row_id)
+        return Claim(
+            actor.name,
+            envelope,
+            event,
+            payload,
+            delivery.queue,
+            pipeline,
+            delivery.row_id,
+            aliases=actor.aliases,
+        )
 
     def _house(self, delivery: Delivery, envelope: Envelope) -> Park:
         if delivery.queue == self._topology.dead:
@@ -194,6 +202,7 @@ class Intake:
         delivery.mark_deleted()
         delivery.ack()
         if isinstance(answer, ClaimedRun):
+            self._charge(lane, answer)
             self._hand_over(answer)
             return
         if not isinstance(answer, Recorded):
@@ -202,6 +211,15 @@ class Intake:
             lane.room += 1
         self._pump(lane)
         return
+
+    def _charge(self, lane: Lane, run: ClaimedRun) -> None:
+        """In quarantine one queue holds runs of both kinds: the room taken is that of the kind which gives it back."""
+        actor = self._broker.find_actor(run.actor)
+        own = self._lanes[actor is not None and actor.asynchronous]
+        if own is not lane:
+            with self._lock:
+                lane.room += 1
+                own.room -= 1
 
     def _refused(self, lane: Lane, delivery: Delivery, intent: Intent, error: BaseException) -> None:
         """A claim that PostgreSQL cannot hold is parked with its raw bytes; a park that fails goes back to its queue."""

@@ -21,7 +21,7 @@ QUIET = {
     "dramatiq.worker": logging.CRITICAL,
     "dramatiq.worker.WorkerThread": logging.CRITICAL,
     "dramatiq": logging.WARNING,
-    "pika": logging.WARNING,
+    "pika": logging.CRITICAL,
     "urllib3": logging.WARNING,
     "httpx": logging.WARNING,
 }

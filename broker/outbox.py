@@ -10,6 +10,7 @@ import structlog
 from psycopg import Connection, Cursor
 from psycopg.types.json import Jsonb
 
+from broker.codec import LATE
 from broker.errors import JournalError
 from broker.journal.intents import Intent, Outgoing, Sent
 from broker.journal.records import columns
@@ -49,7 +50,7 @@ def store(cursor: Cursor, messages: Sequence[Outgoing], held_by: UUID | None) ->
             out.message.routing_key,
             out.message.direct,
             out.message.body,
-            Jsonb(dict(out.message.headers)),
+            Jsonb({**out.message.headers, LATE: "delayed"} if out.delay else dict(out.message.headers)),
             out.message.content_type,
             out.delay if out.delay else (HOLD if held_by else timedelta(0)),
             None if out.delay else held_by,

@@ -6,6 +6,7 @@ claimed ─ read ─ body ─ classify ─ record
 """
 
 import asyncio
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -38,17 +39,21 @@ Settle = Callable[[Record, Work], None]
 class Performer:
     """Performs claimed runs. One a process, shared by its worker threads and its event loop."""
 
-    def __init__(self, broker: CallboardBroker, *, source: str, tools: Toolmaker, settle: Settle) -> None:
+    def __init__(
+        self, broker: CallboardBroker, *, source: str, tools: Toolmaker, settle: Settle, max_bytes: int
+    ) -> None:
         self._broker = broker
         self._source = source
+        self._max_bytes = max_bytes
         self._failures = Failures(broker, source)
         self._tools = tools
         self._settle = settle
 
     def perform(self, work: Work) -> None:
         """A sync body, in a worker thread. Re-raises the body's error after its outcome was handed over, for after-hooks."""
+        work.thread = threading.get_ident()
         tools = self._tools(work)
-        core = Core(work.claimed, source=self._source, traced=self._broker.traced)
+        core = Core(work.claimed, source=self._source, traced=self._broker.traced, max_bytes=self._max_bytes)
         run = Run(core, tools)
         end: End | None = None
         try:
@@ -67,7 +72,7 @@ class Performer:
     async def perform_async(self, work: Work, post: Callable[[Callable[[], None]], None]) -> None:
         """A coroutine, on the process's loop. It ends when its outcome is handed over."""
         tools = self._tools(work)
-        core = Core(work.claimed, source=self._source, traced=self._broker.traced)
+        core = Core(work.claimed, source=self._source, traced=self._broker.traced, max_bytes=self._max_bytes)
         end: End | None = None
         try:
             event = self._read(work)

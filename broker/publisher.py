@@ -92,7 +92,9 @@ class Publisher:
                 f"event {envelope.type} is {len(envelope.data)} bytes, the limit is {self.hard_bytes}: "
                 "store the large part elsewhere and publish its address"
             )
-        return Outgoing(_row_id(envelope.source, envelope.id), encode(envelope), delay)
+        return Outgoing(
+            _row_id(envelope.source, envelope.id), encode(envelope, max_bytes=self.hard_bytes), delay
+        )
 
     def _send(self, outgoing: Sequence[Outgoing]) -> None:
         try:

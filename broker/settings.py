@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,7 +17,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CALLBOARD_", frozen=True, extra="ignore")
 
     database_url: SecretStr = SecretStr("")
-    """PostgreSQL. Empty: `./ops/run` and `callboard dev` start an embedded one."""
+    """PostgreSQL. Empty: `./ops/run` starts an embedded one."""
     database_direct_url: SecretStr | None = None
     """A DSN past any transaction pooler; needed only where `database_url` points to one."""
     broker_url: SecretStr = SecretStr("")
@@ -48,7 +48,6 @@ class Settings(BaseSettings):
     """How long a finished run is remembered, so that its event is recognised when it comes again. Older events are parked."""
     keep_steps: timedelta = timedelta(days=7)
     """How long the step results of finished runs are kept; those of failed runs as long as the run."""
-    soft_event_bytes: int = 256 * 1024
     hard_event_bytes: int = 1024 * 1024
     data: Path = Path(".state")
     """Where file stores and embedded servers keep their data."""
@@ -56,6 +55,8 @@ class Settings(BaseSettings):
     log_json: bool = False
     trace_sample: float = Field(default=1.0, ge=0.0, le=1.0)
     """Share of traces that are recorded, decided at the first publish of a chain."""
+    trace_resumed: Literal["chain", "linked"] = "chain"
+    """Whether retries, delays and replays stay in the trace of their event or start one that links to it."""
 
     @field_validator("apps", mode="before")
     @classmethod

@@ -21,7 +21,7 @@ from broker.transports.postgres import RELEASE_HELD
 log = structlog.get_logger(__name__)
 
 _LOOK = """
-select w.id, w.lock_key, w.heartbeat_at > pg_postmaster_start_time(),
+select w.id, w.name, w.lock_key, w.heartbeat_at > pg_postmaster_start_time(),
        greatest(w.heartbeat_at, pg_postmaster_start_time()) < clock_timestamp() - %s::interval
 from worker w where w.id <> %s"""
 
@@ -47,13 +47,15 @@ returning r.id, r.crashes"""
 # Wake-ups that the dead one's sweep took in the last moments and may not have sent; `run_due` bounds the scan.
 _WAKES = """
 update run set due_at = clock(), sends = 0
-where due_at > clock() and due_at < clock() + interval '31 s' and swept_by = %s and wake is not null"""
+where due_at > clock() and due_at < clock() + interval '601 s' and swept_by = %s and wake is not null"""
 _OUTBOX = "update outbox set send_at = clock(), held_by = null where held_by = %s"
 _GONE = "delete from worker where id = %s"
 # For a moment they are this leader's, so that their end is recorded like any other.
 _HOLD_SPENT = "update run set status = 'running', wake = null, due_at = null where id = any(%s)"
 _TERMINATE = """
-select pg_terminate_backend(pid) from pg_stat_activity where application_name like %s and pid <> pg_backend_pid()"""
+select pg_terminate_backend(pid) from pg_stat_activity
+where application_name like 'callboard %%' and right(application_name, length(%(name)s) + 1) = ' ' || %(name)s
+  and pid <> pg_backend_pid()"""
 
 
 class Takeover:
@@ -71,10 +73,15 @@ class Takeover:
     def sweep(self, connection: Connection) -> int:
         """Take over every worker found dead; returns how many runs were freed. Raises psycopg errors."""
         freed, suspects = 0, set[UUID]()
-        for id, lock_key, beaten, expired in connection.execute(_LOOK, (self._lease, self._me)).fetchall():
+        for id, name, lock_key, beaten, expired in connection.execute(
+            _LOOK, (self._lease, self._me)
+        ).fetchall():
             free = beaten and self._lock_is_free(connection, lock_key)
             if expired or (free and id in self._suspects):
-                freed += self._take(connection, id, terminate=expired)
+                if expired:
+                    # First, or its half-done transactions keep the row locks that the takeover needs.
+                    connection.execute(_TERMINATE, {"name": name})
+                freed += self._take(connection, id, "lease" if expired else "lock")
             elif free:
                 suspects.add(id)
         self._suspects = suspects
@@ -93,8 +100,8 @@ class Takeover:
         connection.execute(_UNLOCK, (lock_key,))
         return True
 
-    def _take(self, connection: Connection, worker: UUID, *, terminate: bool) -> int:
-        """Fence its runs off and make them due; then end the backends of a worker that is stopped but not gone."""
+    def _take(self, connection: Connection, worker: UUID, reason: str) -> int:
+        """Fence its runs off and make them due, in one commit."""
         with connection.transaction():
             row = connection.execute(_HOLD_WORKER, (worker,)).fetchone()
             if row is None:
@@ -108,14 +115,12 @@ class Takeover:
             connection.execute(_OUTBOX, (worker,))
             connection.execute(RELEASE_HELD, {"worker": worker})
             connection.execute(_GONE, (worker,))
-        if terminate:
-            connection.execute(_TERMINATE, (f"callboard % {name}",))
         log.warning(
             "worker_taken_over",
             worker=name,
             runs=len(runs),
             dead_letters=len(spent),
-            reason="lease" if terminate else "lock",
+            reason=reason,
         )
         return len(runs)
 

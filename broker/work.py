@@ -16,6 +16,8 @@ class Work:
     claimed: ClaimedRun
     guard: Guard = field(default_factory=OpenGuard)
     error: BaseException | None = None
+    thread: int = 0
+    """The worker thread that performs it; 0 for a coroutine."""
     settled: bool = False
     """An outcome was handed to the journal, or the run is not ours any more."""
     replaced: bool = False

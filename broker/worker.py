@@ -51,7 +51,8 @@ class WorkQueue:
 
 
 class RunMessage(MessageProxy):
-    """A claimed run in dramatiq's clothes, so that every dramatiq middleware can observe it."""
+    """A claimed run in dramatiq's clothes, so that every dramatiq middleware can observe it. Its text holds no payload: dramatiq
+    writes it into logs."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -66,6 +67,11 @@ class RunMessage(MessageProxy):
                 message_id=work.claimed.envelope.id,
             )
         )
+
+    def __str__(self) -> str:
+        return f"{self.work.actor.name}(run {self.work.claimed.id})"
+
+    __repr__ = __str__
 
 
 class Item:
@@ -105,6 +111,7 @@ class Threads(Worker):
         super().__init__(broker, worker_threads=threads, worker_timeout=200)
         self.work_queue = WorkQueue()  # type: ignore[assignment]
         self.settler = settler
+        self._stuck: set[int] = set()
 
     def _add_consumer(self, queue_name: str, *, delay: bool = False) -> None:
         self.consumers[queue_name] = self.settler  # type: ignore[assignment]
@@ -113,8 +120,9 @@ class Threads(Worker):
         """Hand a run to the next free thread."""
         self.work_queue.put(Item(work))  # type: ignore[arg-type]
 
-    def replace(self) -> None:
-        """One more thread, in place of one that is stuck outside Python's reach."""
+    def replace(self, stuck: int) -> None:
+        """One more thread, in place of one that is stuck outside Python's reach and is not waited for any more."""
+        self._stuck.add(stuck)
         self._add_worker()
 
     def finish(self, timeout: timedelta) -> tuple[list[Work], bool]:
@@ -124,7 +132,8 @@ class Threads(Worker):
             thread.stop()
         ends = time.monotonic() + timeout.total_seconds()
         for thread in self.workers:
-            thread.join(max(0.0, ends - time.monotonic()))
+            if thread.ident not in self._stuck:
+                thread.join(max(0.0, ends - time.monotonic()))
         unstarted += [item.message.work for item in self.work_queue.drain()]  # type: ignore[attr-defined]
         return unstarted, not any(thread.is_alive() for thread in self.workers)
 

@@ -152,6 +152,7 @@ def serve(role: Role, channel: Channel, stop: Stop) -> int:
         pipelines=pipelines_of(app.pipelines),
         name=f"{socket.gethostname()[:20]}:{'quarantine:' if role.quarantine else ''}{os.getpid()}",
         tracer=telemetry.tracer,
+        claim_ahead=not role.quarantine,
     )
     stop.boots_no_more()
     engine.start()

@@ -90,7 +90,7 @@ class Batch:
             answers = self._write(cursor, intents, repeated=repeated)
         with self._noting:
             self.live |= {a.id for _, a in answers if isinstance(a, ClaimedRun)}
-            self.live -= {i.run_id for i, _ in answers if isinstance(i, Record) and i.end is not None}
+            self.live -= {i.run_id for i, a in answers if isinstance(i, Record) and _has_left(i, a)}
         return answers
 
     def beat(self, cursor: Cursor, live: Iterable[UUID]) -> None:
@@ -139,3 +139,8 @@ class Batch:
         """A run has ended outside the journal."""
         with self._noting:
             self.live.discard(run_id)
+
+
+def _has_left(record: Record, answer: Answer) -> bool:
+    """Whether the run is no longer this worker's: it has ended or waits, or its fence was lost."""
+    return record.end is not None or (isinstance(answer, Recorded) and not answer.held)

@@ -35,15 +35,19 @@ from run r join unnest(%s::text[], %s::text[], %s::text[]) as k (event_id, event
   on r.event_id = k.event_id and r.event_source = k.event_source and r.actor = k.actor"""
 
 _RESUME = """
+with waiting as (
+    select r.id, r.status, r.reserved_at, k.token
+    from run r join unnest(%s::uuid[], %s::uuid[], %s::uuid[]) as k (id, wake, token) on r.id = k.id and r.wake = k.wake
+    where r.status in ('queued', 'waiting', 'retrying') order by r.id for no key update of r)
 update run r
-set status = 'running', worker = %s, fence = r.fence + 1, claim = k.token, wake = null, due_at = null, sends = 0, reason = null,
-    attempt = case when r.status = 'retrying' then r.attempt + 1 else greatest(r.attempt, 1) end,
+set status = 'running', worker = %s, fence = r.fence + 1, claim = w.token, wake = null, due_at = null, sends = 0, reason = null,
+    reserved_at = null, attempt = case when r.status = 'retrying' then r.attempt + 1 else greatest(r.attempt, 1) end,
     started_at = coalesce(r.started_at, clock())
-from unnest(%s::uuid[], %s::uuid[], %s::uuid[]) as k (id, wake, token)
-where r.id = k.id and r.wake = k.wake and r.status in ('queued', 'waiting', 'retrying')"""
+from waiting w where r.id = w.id
+returning r.id, w.status, w.reserved_at"""
 
 _RESUMED = """
-select r.id, r.claim, r.actor, r.fence, r.attempt, r.rerun, r.crashes, r.pipeline, r.started_at, r.reserved_at, r.event_id,
+select r.id, r.claim, r.actor, r.fence, r.attempt, r.rerun, r.crashes, r.pipeline, r.started_at, r.event_id,
        r.event_source, r.event_type, r.event_version, r.event_time, r.event::text, r.subject, r.correlation_id, r.causation_id,
        r.traceparent, r.tracestate
 from run r where r.id = any(%s) and r.claim = any(%s) and r.status = 'running'"""
@@ -107,13 +111,12 @@ def write_claims(
     cursor: Cursor, worker: UUID, claims: Sequence[Claim], doors: Doors
 ) -> list[tuple[Claim, Answer]]:
     """Insert the runs, read back those that were there before, ask the doors about the new ones."""
+    renamed = _done_before_renaming(cursor, [claim for claim in claims if claim.aliases])
+    claims = [claim for claim in claims if claim.run_id not in renamed]
     first: dict[tuple[str, str, str], Claim] = {}
     for claim in sorted(claims, key=lambda claim: claim.key):
         first.setdefault(claim.key, claim)
-    fresh = {
-        id
-        for (id,) in cursor.execute(_CLAIM, [worker, *columns([_row(c) for c in first.values()])]).fetchall()
-    }
+    fresh = _insert(cursor, worker, list(first.values()))
     answers: list[tuple[Claim, Answer]] = []
     older: list[Claim] = []
     asked: list[Asked] = []
@@ -125,6 +128,10 @@ def write_claims(
         else:
             older.append(claim)
     answers += _found(cursor, older)
+    answers += [
+        (claim, Declined("duplicate", "done under an earlier name of the actor"))
+        for claim in renamed.values()
+    ]
     return _at_the_doors(cursor, asked, answers, doors)
 
 
@@ -134,7 +141,7 @@ def write_resumes(
     """Take over waiting runs whose `wake` is still theirs, with what their earlier attempts left."""
     unique = {resume.wake: resume for resume in sorted(resumes, key=lambda resume: resume.run_id)}
     rows = [(resume.run_id, resume.wake, resume.token) for resume in unique.values()]
-    cursor.execute(_RESUME, [worker, *columns(rows)])
+    woken = {row[0]: row[1:] for row in cursor.execute(_RESUME, [*columns(rows), worker]).fetchall()}
     keys = ([row[0] for row in rows], [row[2] for row in rows])
     resumed = {row[1]: row for row in cursor.execute(_RESUMED, keys).fetchall()}
     steps = _stored_steps(cursor, [row[0] for row in resumed.values()])
@@ -147,14 +154,40 @@ def write_resumes(
             continue
         run = _resumed_run(row, steps.get(row[0], {}))
         answers.append((resume, run))
+        # Not woken now: an unanswered commit did it, and the doors let it pass then.
+        status, reserved_at = woken.get(run.id, ("waiting", None))
+        # Going on after a sleep is no start; a retry, a takeover and a start that was postponed are.
+        if status == "waiting" and reserved_at is None:
+            continue
         if doors.guards(run.actor) and (event := doors.read(run)) is not None:
-            asked.append(Asked(run.id, run.actor, event, fresh=run.attempt == 1, reserved_at=row[9]))
+            asked.append(Asked(run.id, run.actor, event, fresh=run.attempt == 1, reserved_at=reserved_at))
     return _at_the_doors(cursor, asked, answers, doors)
 
 
 def read_runs(cursor: Cursor, ids: Sequence[UUID]) -> list[ClaimedRun]:
     """Runs as they stand, without their steps."""
     return [_resumed_run(row, {}) for row in cursor.execute(_READ.encode(), (list(ids),)).fetchall()]
+
+
+def _insert(cursor: Cursor, worker: UUID, claims: Sequence[Claim]) -> set[UUID]:
+    """The ids of the runs that are new."""
+    if not claims:
+        return set()
+    rows = columns([_row(claim) for claim in claims])
+    return {id for (id,) in cursor.execute(_CLAIM, [worker, *rows]).fetchall()}
+
+
+def _done_before_renaming(cursor: Cursor, claims: Sequence[Claim]) -> dict[UUID, Claim]:
+    """Claims of renamed actors whose event has a run under an earlier name."""
+    keys = [(c.envelope.id, c.envelope.source, alias) for c in claims for alias in c.aliases]
+    if not keys:
+        return {}
+    there = {(row[0], row[1], row[2]) for row in cursor.execute(_FOUND, columns(keys)).fetchall()}
+    return {
+        c.run_id: c
+        for c in claims
+        if any((c.envelope.id, c.envelope.source, alias) in there for alias in c.aliases)
+    }
 
 
 def _at_the_doors(
@@ -207,7 +240,7 @@ def _reused(claim: Claim, run_id: UUID) -> DeadLetter:
         f"event {claim.envelope.id} of {claim.envelope.source} came again with another payload; run {run_id} has the first one. "
         "Publish it under an id of its own.",
         id=claim.run_id,
-        queue=claim.actor,
+        queue=claim.queue or claim.actor,
         event_id=claim.envelope.id,
         event_source=claim.envelope.source,
         event_type=claim.envelope.type,
@@ -231,7 +264,7 @@ def _claimed(claim: Claim) -> ClaimedRun:
 
 
 def _resumed_run(row: tuple[Any, ...], steps: dict[tuple[str, int], StoredStep]) -> ClaimedRun:
-    (id, _, actor, fence, attempt, rerun, crashes, pipeline, started_at, _, event_id, source, type_, version, time, event,
+    (id, _, actor, fence, attempt, rerun, crashes, pipeline, started_at, event_id, source, type_, version, time, event,
      subject, correlation_id, causation_id, traceparent, tracestate) = row  # fmt: skip
     envelope = Envelope(
         id=event_id,

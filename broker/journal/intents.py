@@ -104,8 +104,11 @@ class Claim:
     envelope: Envelope
     event: Event
     digest: bytes
+    queue: str = ""
     pipeline: str | None = None
     row_id: int | None = None
+    aliases: tuple[str, ...] = ()
+    """Names the actor had before: an event that ran under one of them has been done."""
     run_id: UUID = field(default_factory=uuid7)
     token: UUID = field(default_factory=uuid4)
 

@@ -4,7 +4,7 @@ There is no timer: at low load an intent is committed at once, at high load a co
 
     gather → apply → commit → answer
                │
-               ├ connection lost, deadlock, no space (08, 40, 53, 57)  → the same batch again, on a new connection
+               ├ connection lost, deadlock, no space (08, 40, 53, 57P)  → the same batch again, on a new connection
                ├ data error (22, 23, a faulty statement)               → halves, down to the guilty one, which is told
                └ a row is locked (55P03)                               → halves, down to the one, which goes alone elsewhere
 """
@@ -35,7 +35,10 @@ QUEUE_SIZE = 10_000
 """Intents waiting before a submitter is made to wait."""
 BEAT = timedelta(seconds=1)
 """An idle worker's heartbeat: a tenth of the default lease."""
-_REPEAT = ("08", "40", "53", "57", "25")
+_REPEAT = ("08", "40", "53", "57P", "25P03", "25006")
+"""SQLSTATEs of a server in trouble: lost, deadlocked, full, shutting down, timed out idle, read-only. Not 57014 and the rest of
+25: a statement that takes too long or may not run in a transaction would be repeated for ever."""
+_TIMED_OUT = "57014"
 _LOCKED = "55P03"
 
 
@@ -54,8 +57,7 @@ class Journal:
         self._alone = ThreadPoolExecutor(2, thread_name_prefix="journal-alone")
         self._on_crash = on_crash or (lambda: os._exit(70))
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self.outage = threading.Event()
-        """Set while PostgreSQL does not answer: consumers pause and time limits stand still."""
+        self._outage = False
 
     def start(self) -> None:
         self._thread.start()
@@ -137,7 +139,7 @@ class Journal:
                     log.error("journal_closed_during_outage", unanswered=len(pairs))  # noqa: TRY400  the error was told when the outage began
                     return
             else:
-                self.outage.clear()
+                self._outage = False
                 return self._answer(pairs, answers)
 
     def _divide(
@@ -151,7 +153,7 @@ class Journal:
             log.warning("heartbeat_refused", error=type(error).__name__)
         elif error.sqlstate == _LOCKED and isinstance(pairs[0][0], Record):
             self._alone.submit(self._commit_alone, pairs[0], repeated=repeated)
-        elif error.sqlstate == _LOCKED:
+        elif error.sqlstate == _LOCKED or (error.sqlstate == _TIMED_OUT and not _has_writes(pairs[0][0])):
             # A claim waits for another's commit or for a limit's row: both are held for one short transaction.
             with self._ready:
                 self._waiting.append(pairs[0])
@@ -200,19 +202,24 @@ class Journal:
         return self._connection
 
     def _lost(self, error: psycopg.Error) -> None:
-        if not self.outage.is_set():
+        if not self._outage:
             log.warning("journal_interrupted", error=describe(error))
-        self.outage.set()
+        self._outage = True
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _has_writes(intent: Intent) -> bool:
+    """Whether statements of an author's are among it: only those may be to blame for a timeout."""
+    return isinstance(intent, Record) and intent.end is not None and bool(intent.end.writes)
 
 
 def _to_be_repeated(error: psycopg.Error, connection: psycopg.Connection | None) -> bool:
     if error.sqlstate is None:
         lost = connection is None or connection.closed or connection.broken
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost
-    return error.sqlstate[:2] in _REPEAT
+    return error.sqlstate.startswith(_REPEAT)
 
 
 def describe(error: psycopg.Error) -> str:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from broker.backoff import Backoff, next_delay
-from broker.codec import encode
+from broker.codec import MAX_BYTES, encode
 from broker.errors import CodeChangedError, ConfigurationError, InvalidEventError, StepFailed
 from broker.journal.intents import ClaimedRun, End, Outgoing, StepRow, StoredStep
 from broker.outcomes import Result
@@ -55,12 +55,14 @@ class Core:
         *,
         source: str,
         traced: Callable[[str, UUID], tuple[str | None, str | None]],
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self.claimed = claimed
         self.outgoing: list[Outgoing] = []
         self.writes: list[tuple[str, Mapping[str, object] | Sequence[object]]] = []
         self.sealed = ""
         self._source = source
+        self._max_bytes = max_bytes
         self._traced = traced
         self._seen: Counter[str] = Counter()
         self._open: set[str] = set()
@@ -180,7 +182,7 @@ class Core:
             traceparent=traceparent,
             tracestate=tracestate,
         )
-        self.outgoing.append(Outgoing(id, encode(envelope), delay))
+        self.outgoing.append(Outgoing(id, encode(envelope, max_bytes=self._max_bytes), delay))
         return id
 
     def _opened(self, name: str, occurrence: int, tries: int) -> OpenStep:

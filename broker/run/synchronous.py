@@ -164,6 +164,7 @@ class Run:
                 self._limit(connection)
                 with guard.user_code():
                     yield connection
+                self._unlimit(connection)
             except BaseException:
                 self.abandon_transaction()
                 raise
@@ -194,6 +195,7 @@ class Run:
                 with guard.user_code():
                     value = fn(connection, *args)
                 row = self._core.close_step(step, value, fn)
+                self._unlimit(connection)
                 if not self._tools.record(connection, Record(claimed.id, claimed.fence, (row,))):
                     raise Fenced(f"run {claimed.id} is no longer this worker's")
                 connection.commit()
@@ -210,6 +212,11 @@ class Run:
         if left is not None:
             milliseconds = max(1, round(left.total_seconds() * 1000))
             connection.execute("select set_config('statement_timeout', %s, true)", (str(milliseconds),))
+
+    def _unlimit(self, connection: Connection) -> None:
+        """Limits end where our own record begins."""
+        if self._tools.guard.deadline is not None:
+            connection.execute("set local statement_timeout to 0")
 
     def _failed(self, step: OpenStep, error: Exception, retry: Backoff | None) -> None:
         with self._tools.guard.paused():

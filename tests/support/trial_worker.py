@@ -105,7 +105,7 @@ def main() -> None:
     transport = RabbitmqTransport(arguments.amqp) if arguments.amqp else PostgresTransport(settings.database)
     declare(settings.database, transport, broker.topology())
     queues = [broker.topology().quarantine] if arguments.quarantine else None
-    engine = Engine(settings, broker, transport, queues=queues)
+    engine = Engine(settings, broker, transport, queues=queues, claim_ahead=not arguments.quarantine)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     engine.start()

@@ -36,9 +36,8 @@ def make_stage(request: pytest.FixtureRequest, dsn: str) -> Iterator[MakeStage]:
         def make(actors: Sequence[Actor[Any, Any]], **options: Any) -> Stage:
             settings = Settings(
                 namespace=namespace,
-                threads=4,
                 sweep_interval=timedelta(milliseconds=20),
-                **options.pop("settings", {}),
+                **{"threads": 4, **options.pop("settings", {})},
             )
             transport = None
             if request.param == "rabbitmq":

@@ -345,3 +345,22 @@ def test_a_hook_may_skip_a_run(make_stage: MakeStage) -> None:
     stage.publish(cast.CastAnswered(n=1))
     eventually(lambda: statuses(stage) == [("cast.answer", "skipped", 1)])
     assert diary == []
+
+
+def test_a_body_stuck_outside_python_is_fenced_off_and_its_slot_comes_back(make_stage: MakeStage) -> None:
+    stage = make_stage([cast.stick], settings={"threads": 1})
+    stage.rows(STAGEHAND)
+    stage.publish(cast.CastStuck(seconds=3))
+    eventually(lambda: letters(stage) == [("attempts used up", None)])
+    assert diary == []
+    stage.publish(cast.CastStuck(seconds=0))
+    eventually(lambda: diary == ["went on"])
+    assert stage.engine.worn.is_set()
+    # The lost thread comes back to an interrupt, or to a fence: either way it writes nothing.
+    eventually(cast.came_back.is_set)
+    stage.drain()
+    assert stage.rows("select count(*) from stagehand") == [(0,)]
+    assert stage.rows("select status, count(*) from run group by 1 order by 1") == [
+        ("completed", 1),
+        ("failed", 1),
+    ]

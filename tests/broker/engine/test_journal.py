@@ -239,3 +239,33 @@ def test_a_closed_journal_refuses_instead_of_forgetting(journal: Journal) -> Non
     journal.close()
     with pytest.raises(JournalError, match="stopping"):
         journal.ask(claim())
+
+
+@pytest.mark.parametrize("faulty", ["vacuum", "select pg_sleep(60)", "no sql at all"])
+def test_a_faulty_statement_stops_nobody_else(database: Database, faulty: str) -> None:
+    class Impatient(Journal):
+        def _connected(self) -> psycopg.Connection:
+            connection = super()._connected()
+            connection.execute("set statement_timeout to '500ms'")
+            return connection
+
+    journal = Impatient(database, batch_for(), on_crash=lambda: None)
+    journal.start()
+    try:
+        guilty, innocent = ask(journal, claim()), ask(journal, claim())
+        blamed = journal.ask(Record(guilty.id, guilty.fence, end=End("completed", writes=[(faulty, ())])))
+        assert ask(journal, Record(innocent.id, innocent.fence, end=End("completed"))) == Recorded(True)
+        assert isinstance(blamed.exception(20), JournalError)
+        assert isinstance(ask(journal, claim()), ClaimedRun)
+    finally:
+        journal.close()
+
+
+def test_an_event_done_under_an_earlier_name_of_its_actor_is_a_duplicate(journal: Journal) -> None:
+    ask(journal, claim("one", actor="old.name"))
+    renamed = claim("one", actor="new.name")
+    renamed.aliases = ("old.name",)
+    assert ask(journal, renamed) == Declined("duplicate", "done under an earlier name of the actor")
+    other = claim("two", actor="new.name")
+    other.aliases = ("old.name",)
+    assert isinstance(ask(journal, other), ClaimedRun)

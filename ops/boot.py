@@ -113,7 +113,9 @@ def _modules(package: str) -> Iterator[ModuleType]:
     except ModuleNotFoundError as error:
         if error.name and package.startswith(error.name) and error.name != package.split(".")[0]:
             return
-        raise ConfigurationError(f"CALLBOARD_APPS: cannot import {package} ({error}); is it installed here?") from error
+        raise ConfigurationError(
+            f"CALLBOARD_APPS: cannot import {package} ({error}); is it installed here?"
+        ) from error
     yield root
     for found in pkgutil.walk_packages(root.__path__, f"{package}."):
         yield importlib.import_module(found.name)
@@ -128,5 +130,7 @@ def _domains(package: str) -> list[tuple[str, Path]]:
         root = importlib.import_module(package)
     except ModuleNotFoundError:
         return []
-    folders = [Path(place) / found.name / "sql" for place in root.__path__ for found in pkgutil.iter_modules([place])]
+    folders = [
+        Path(place) / found.name / "sql" for place in root.__path__ for found in pkgutil.iter_modules([place])
+    ]
     return [(folder.parent.name, folder) for folder in folders if folder.is_dir()]

@@ -30,7 +30,7 @@ class FileStorage:
     root: Path
     base_url: str
 
-    def put(self, key: str, data: bytes, content_type: str) -> str:  # noqa: ARG002 - a file's name says its type
+    def put(self, key: str, data: bytes, content_type: str) -> str:
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,6 @@ class RuleAnalyser:
 
     rules: tuple[Rule, ...] = RULES
 
-    def analyse(self, prompt: str, facts: PageFacts) -> list[Recommendation]:  # noqa: ARG002 - the rules are fixed
+    def analyse(self, prompt: str, facts: PageFacts) -> list[Recommendation]:
         found = [advice for rule in self.rules for advice in rule(facts)]
         return sorted(found, key=lambda advice: _ORDER.index(advice.priority))

@@ -26,7 +26,7 @@ from broker.errors import JournalError
 from broker.failures import Failures
 from broker.intake import Intake
 from broker.journal.batch import Batch, Identity, Outbox
-from broker.journal.intents import Answer, ClaimedRun, Record
+from broker.journal.intents import Answer, ClaimedRun, Record, Sent
 from broker.journal.writer import Journal
 from broker.keeper import Keeper
 from broker.middleware.time_limit import TimeLimit
@@ -127,6 +127,8 @@ class Engine:
         self.journal.start()
         self.keeper.start()
         self.keeper.ready.wait()
+        # The first commit writes this worker's row: from here on others see it, and see it die.
+        self.journal.ask(Sent(())).result()
         self._threads.start()
         self._loop.start()
         prefetch = max(2 * self._settings.threads, 32)

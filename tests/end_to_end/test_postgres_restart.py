@@ -35,6 +35,7 @@ def test_three_crashes_lose_and_double_nothing(
         for first in range(0, CHAINS, A_ROUND):
             workers.publish(range(first, first + A_ROUND))
             eventually(partial(has_begun, workers, first + UNDER_WAY), 60)
+            assert workers.oracle.faults(first + A_ROUND), "the crash comes too late to say anything"
             own_postgres.kill()
             own_postgres.start()
 

@@ -152,6 +152,26 @@ def test_a_retried_and_a_replayed_run_stay_in_the_trace(traced: Installation, re
     has_the_conventions(tree, traced, pipeline="page-scan")
 
 
+@pytest.mark.xfail(
+    reason="Failures.told passes the failed event's context on: no publish span, and the failed attempt is no ancestor",
+    strict=True,
+)
+def test_a_failure_is_published_by_the_attempt_that_failed(
+    traced: Installation, receiver: Receiver, site: DemoSite
+) -> None:
+    traced.rows("update pages.prompt_template set active = false returning id")
+    with traced.workers():
+        scan_asked(traced, site.urls[0])
+        eventually(lambda: titles(traced) == ["Analysis Failed", "Scan Complete"], PATIENCE)
+        receiver.wait_for(
+            lambda spans: Counter(s.name for s in spans)["process notifications.notify"] == 2, PATIENCE
+        )
+    tree = TraceTree(receiver.spans())
+    [heard] = tree.named("process pages.fail")
+    is_linked_to_its_publish(tree, heard)
+    assert tree.line(heard)[2] == "process pages.analyze"
+
+
 def refusing_once(site: Web) -> Callable[[Call], None]:
     def answer(call: Call) -> None:
         if len(site.requests) == 1:
@@ -176,7 +196,8 @@ def has_the_conventions(tree: TraceTree, callboard: Installation, pipeline: str)
             named = (span.attributes["messaging.operation.name"], span.attributes["messaging.operation.type"])
             assert named == OPERATIONS[verb]
         if verb == "process":
-            is_linked_to_its_publish(tree, span)
+            if subject != "pages.fail":  # see the test below
+                is_linked_to_its_publish(tree, span)
             assert span.attributes["messaging.destination.name"] == subject
             assert span.attributes["messaging.message.conversation_id"] == story
             assert runs[str(span.attributes["callboard.run.id"])] == subject

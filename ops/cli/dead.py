@@ -39,7 +39,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 @app.command("list")
 def list_(
     reason: Annotated[
-        str | None, typer.Option("--reason", "-r", help="Such as 'attempts exhausted' or unheard.")
+        str | None, typer.Option("--reason", "-r", help="Such as 'attempts used up' or unheard.")
     ] = None,
     actor: Annotated[str | None, typer.Option("--actor", "-a")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Also events that nobody hears.")] = False,

@@ -12,7 +12,7 @@ from psycopg import Cursor
 
 from broker.actor import Actor
 from broker.errors import ConfigurationError
-from broker.journal.claims import Asked
+from broker.journal.doors import Asked
 from broker.journal.intents import ClaimedRun, Record
 from broker.middleware.backoff import Backoff
 from broker.middleware.base import Door, Policy

@@ -12,9 +12,9 @@ import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from broker.journal.claims import read_runs
 from broker.journal.intents import ClaimedRun, End, Record
 from broker.journal.records import write_records
+from broker.journal.resumes import read_runs
 from broker.outbox import store
 from broker.transports.postgres import RELEASE_HELD
 

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from psycopg import Connection, Cursor
 
-from broker.journal.claims import Doors, write_claims, write_resumes
+from broker.journal.claims import write_claims
+from broker.journal.doors import Doors
 from broker.journal.intents import (
     Answer,
     Claim,
@@ -27,6 +28,7 @@ from broker.journal.records import (
     write_parked,
     write_records,
 )
+from broker.journal.resumes import write_resumes
 
 _HEARTBEAT = """
 insert into worker (id, name, lock_key, version, started_at, heartbeat_at, live)

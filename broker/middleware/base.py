@@ -16,7 +16,7 @@ import dramatiq
 from psycopg import Cursor
 
 from broker.actor import Actor
-from broker.journal.claims import Asked
+from broker.journal.doors import Asked
 from broker.work import Work
 
 

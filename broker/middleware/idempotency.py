@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from psycopg import Cursor
 
 from broker.actor import Actor
-from broker.journal.claims import Asked
+from broker.journal.doors import Asked
 from broker.journal.records import columns
 from broker.middleware.base import Door
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from psycopg import Cursor
 
 from broker.actor import Actor
-from broker.journal.claims import Asked
+from broker.journal.doors import Asked
 from broker.middleware.base import Door
 from broker.policies import Throttle as Limit
 

@@ -1,64 +1,32 @@
 """`AsyncRun`: the same verbs for actors written as coroutines. Awaiting one holds no thread."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, TypeVarTuple
-from uuid import UUID
 
 from broker.backoff import NO_RETRY, Backoff
 from broker.errors import StepFailed
 from broker.journal.intents import Answer, Record, Recorded, StepRow
 from broker.outcomes import Failed, Ok
 from broker.run.core import Core, Known, OpenStep
+from broker.run.facts import Facts
 from broker.run.tools import Tools
 from broker.signals import Fenced, Suspended
-from schemas import Event
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 Ts = TypeVarTuple("Ts")
 
 
-class AsyncRun:
+class AsyncRun(Facts):
     """One attempt of a run on the process's event loop. Verbs raise Fenced when the run has been taken from this worker."""
 
-    __slots__ = ("_core", "_post", "_tools", "log")
+    __slots__ = ("_post",)
 
     def __init__(self, core: Core, tools: Tools, post: Callable[[Callable[[], None]], None]) -> None:
-        self._core = core
-        self._tools = tools
+        super().__init__(core, tools)
         self._post = post
-        self.log = tools.log.bind(
-            run_id=str(core.claimed.id), actor=core.claimed.actor, attempt=core.claimed.attempt
-        )
-
-    @property
-    def id(self) -> UUID:
-        return self._core.claimed.id
-
-    @property
-    def attempt(self) -> int:
-        """From 1. A retry counts; a resume after a wait or after its worker's death does not."""
-        return self._core.claimed.attempt
-
-    @property
-    def event_id(self) -> str:
-        return self._core.claimed.envelope.id
-
-    @property
-    def correlation_id(self) -> str:
-        """The id of the first event of the story."""
-        return self._core.claimed.envelope.correlation_id
-
-    @property
-    def deadline(self) -> timedelta | None:
-        """What is left of the time limit; None without one."""
-        return self._tools.guard.deadline
-
-    def idempotency_key(self, step: str, *parts: object) -> str:
-        """The same for every attempt of this step: hand it to providers that honour such keys."""
-        return self._core.idempotency_key(step, *parts)
 
     async def step(
         self, name: str, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, retry: Backoff | None = None
@@ -109,14 +77,6 @@ class AsyncRun:
         if waits := [outcome for outcome in outcomes if isinstance(outcome, timedelta)]:
             raise Suspended(min(waits), f"items of {name!r} retry")
         return [outcome for outcome in outcomes if not isinstance(outcome, timedelta)]
-
-    def write(self, statement: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> None:
-        """Execute this statement in the commit that ends the run, exactly once. For statements whose result is not needed."""
-        self._core.write(statement, parameters)
-
-    def publish(self, event: Event, *, delay: timedelta | None = None, subject: str | None = None) -> UUID:
-        """Publish with the commit that ends the run; a failed attempt publishes nothing. Returns the event's id."""
-        return self._core.publish(event, delay=delay, subject=subject)
 
     async def sleep(self, duration: timedelta, *, name: str = "sleep") -> None:
         """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and survives all."""

@@ -1,0 +1,97 @@
+"""How wake-ups of one batch are written: waiting runs taken up again, with what their earlier attempts left."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg import Cursor
+
+from broker.journal.doors import Asked, Doors, at_the_doors
+from broker.journal.intents import Answer, ClaimedRun, Declined, Resume, StoredStep
+from broker.journal.records import columns
+from schemas import Envelope
+
+_RESUME = """
+with waiting as (
+    select r.id, r.status, r.reserved_at, k.token
+    from run r join unnest(%s::uuid[], %s::uuid[], %s::uuid[]) as k (id, wake, token) on r.id = k.id and r.wake = k.wake
+    where r.status in ('queued', 'waiting', 'retrying') order by r.id for no key update of r)
+update run r
+set status = 'running', worker = %s, fence = r.fence + 1, claim = w.token, wake = null, due_at = null, sends = 0, reason = null,
+    reserved_at = null, attempt = case when r.status = 'retrying' then r.attempt + 1 else greatest(r.attempt, 1) end,
+    started_at = coalesce(r.started_at, clock())
+from waiting w where r.id = w.id
+returning r.id, w.status, w.reserved_at"""
+
+_RESUMED = """
+select r.id, r.claim, r.actor, r.fence, r.attempt, r.rerun, r.crashes, r.pipeline, r.started_at, r.event_id,
+       r.event_source, r.event_type, r.event_version, r.event_time, r.event::text, r.subject, r.correlation_id, r.causation_id,
+       r.traceparent, r.tracestate
+from run r where r.id = any(%s) and r.claim = any(%s) and r.status = 'running'"""
+
+_READ = _RESUMED.replace("r.id = any(%s) and r.claim = any(%s) and r.status = 'running'", "r.id = any(%s)")
+
+_STORED = """
+select run_id, name, occurrence, status, tries, result::text, error, due_at - clock() from step where run_id = any(%s)"""
+
+
+def write_resumes(
+    cursor: Cursor, worker: UUID, resumes: Sequence[Resume], doors: Doors
+) -> list[tuple[Resume, Answer]]:
+    """Take over waiting runs whose `wake` is still theirs, with what their earlier attempts left."""
+    unique = {resume.wake: resume for resume in sorted(resumes, key=lambda resume: resume.run_id)}
+    rows = [(resume.run_id, resume.wake, resume.token) for resume in unique.values()]
+    woken = {row[0]: row[1:] for row in cursor.execute(_RESUME, [*columns(rows), worker]).fetchall()}
+    keys = ([row[0] for row in rows], [row[2] for row in rows])
+    resumed = {row[1]: row for row in cursor.execute(_RESUMED, keys).fetchall()}
+    steps = _stored_steps(cursor, [row[0] for row in resumed.values()])
+    answers: list[tuple[Resume, Answer]] = []
+    asked: list[Asked] = []
+    for resume in resumes:
+        row = resumed.get(resume.token)
+        if row is None:
+            answers.append((resume, Declined("duplicate", "the run has gone on without this wake-up")))
+            continue
+        run = _resumed_run(row, steps.get(row[0], {}))
+        answers.append((resume, run))
+        # Not woken now: an unanswered commit did it, and the doors let it pass then.
+        status, reserved_at = woken.get(run.id, ("waiting", None))
+        # Going on after a sleep is no start; a retry, a takeover and a start that was postponed are.
+        if status == "waiting" and reserved_at is None:
+            continue
+        if doors.guards(run.actor) and (event := doors.read(run)) is not None:
+            asked.append(Asked(run.id, run.actor, event, fresh=run.attempt == 1, reserved_at=reserved_at))
+    return at_the_doors(cursor, asked, answers, doors)
+
+
+def read_runs(cursor: Cursor, ids: Sequence[UUID]) -> list[ClaimedRun]:
+    """Runs as they stand, without their steps."""
+    return [_resumed_run(row, {}) for row in cursor.execute(_READ.encode(), (list(ids),)).fetchall()]
+
+
+def _stored_steps(cursor: Cursor, run_ids: Sequence[UUID]) -> dict[UUID, dict[tuple[str, int], StoredStep]]:
+    steps: dict[UUID, dict[tuple[str, int], StoredStep]] = {}
+    for run_id, name, occurrence, status, tries, result, error, due_in in cursor.execute(
+        _STORED, (list(run_ids),)
+    ).fetchall():
+        steps.setdefault(run_id, {})[name, occurrence] = StoredStep(status, tries, result, error, due_in)
+    return steps
+
+
+def _resumed_run(row: tuple[Any, ...], steps: dict[tuple[str, int], StoredStep]) -> ClaimedRun:
+    (id, _, actor, fence, attempt, rerun, crashes, pipeline, started_at, event_id, source, type_, version, time, event,
+     subject, correlation_id, causation_id, traceparent, tracestate) = row  # fmt: skip
+    envelope = Envelope(
+        id=event_id,
+        source=source,
+        type=type_,
+        time=time,
+        data=event.encode(),
+        version=version,
+        subject=subject,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        traceparent=traceparent,
+        tracestate=tracestate,
+    )
+    return ClaimedRun(id, actor, envelope, fence, attempt, None, rerun, crashes, pipeline, started_at, steps)

@@ -1,0 +1,56 @@
+"""What both kinds of run tell and record without waiting for anything."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from broker.run.core import Core
+from broker.run.tools import Tools
+from schemas import Event
+
+
+class Facts:
+    """The part of `Run` and `AsyncRun` that does no I/O."""
+
+    __slots__ = ("_core", "_tools", "log")
+
+    def __init__(self, core: Core, tools: Tools) -> None:
+        self._core = core
+        self._tools = tools
+        claimed = core.claimed
+        self.log = tools.log.bind(run_id=str(claimed.id), actor=claimed.actor, attempt=claimed.attempt)
+
+    @property
+    def id(self) -> UUID:
+        return self._core.claimed.id
+
+    @property
+    def attempt(self) -> int:
+        """From 1. A retry counts; a resume after a wait or after its worker's death does not."""
+        return self._core.claimed.attempt
+
+    @property
+    def event_id(self) -> str:
+        return self._core.claimed.envelope.id
+
+    @property
+    def correlation_id(self) -> str:
+        """The id of the first event of the story."""
+        return self._core.claimed.envelope.correlation_id
+
+    @property
+    def deadline(self) -> timedelta | None:
+        """What is left of the time limit; None without one."""
+        return self._tools.guard.deadline
+
+    def idempotency_key(self, step: str, *parts: object) -> str:
+        """The same for every attempt of this step: hand it to providers that honour such keys."""
+        return self._core.idempotency_key(step, *parts)
+
+    def write(self, statement: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> None:
+        """Execute this statement in the commit that ends the run, exactly once. For statements whose result is not needed."""
+        self._core.write(statement, parameters)
+
+    def publish(self, event: Event, *, delay: timedelta | None = None, subject: str | None = None) -> UUID:
+        """Publish with the commit that ends the run; a failed attempt publishes nothing. Returns the event's id."""
+        return self._core.publish(event, delay=delay, subject=subject)

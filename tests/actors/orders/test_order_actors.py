@@ -123,12 +123,12 @@ def test_a_finished_variant_is_never_made_again(dsn: str, studio: Studio) -> Non
 
     with theatre(dsn) as play:
         play.publish(paid())
-        for _ in range(4):
-            play.drain()
-            assert order(play)[0] == "generating"
-            assert [status for _, status, _ in variants(play)] == ["complete", "complete", "generating"]
-            play.clock.advance(timedelta(minutes=2))
         play.drain()
+        # Full jitter may make a retry due at once, so how far it has come by now is not told; where it ends is.
+        assert [status for _, status, _ in variants(play)][:2] == ["complete", "complete"]
+        for _ in range(4):
+            play.clock.advance(timedelta(minutes=2))
+            play.drain()
 
         assert studio.asked == [1, 2, 3, 3, 3, 3, 3]
         assert len(set(studio.keys[2:])) == 1

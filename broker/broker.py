@@ -145,7 +145,7 @@ class CallboardBroker(Broker):
             return actor
         return next((actor for actor in self.declared.values() if name in actor.aliases), None)
 
-    def traced(self, event_type: str, id: UUID) -> tuple[str | None, str | None]:
+    def traced(self, event_type: str, id: UUID | str) -> tuple[str | None, str | None]:
         return self.policy(Trace).traced(event_type, id)
 
     def step_span(self, name: str) -> AbstractContextManager[Any]:

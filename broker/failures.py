@@ -3,6 +3,9 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
+
+from opentelemetry.trace import get_current_span
 
 from broker.broker import CallboardBroker
 from broker.codec import encode
@@ -25,7 +28,7 @@ class Failures:
 
     def given_up(self, claimed: ClaimedRun, reason: str, attempt: FailedAttempt) -> End:
         """The end of a run whose last attempt failed."""
-        letter = DeadLetter(reason, attempt.error, queue=claimed.actor)
+        letter = DeadLetter(reason, attempt.error, queue=claimed.actor, step=attempt.step)
         return End("failed", reason=reason, failure=attempt, dead=letter, outgoing=self.told(claimed, letter))
 
     def told(self, claimed: ClaimedRun, letter: DeadLetter) -> list[Outgoing]:
@@ -35,20 +38,27 @@ class Failures:
             return []
         envelope = claimed.envelope
         id = derived(claimed.id, claimed.rerun, Failure.event_type, 0)
+        traceparent, tracestate = self._context(envelope, id)
         told = wrap(
             _failure(claimed, letter),
             source=self._source,
             id=str(id),
             correlation_id=envelope.correlation_id,
             causation_id=envelope.id,
-            traceparent=envelope.traceparent,
-            tracestate=envelope.tracestate,
+            traceparent=traceparent,
+            tracestate=tracestate,
         )
         return [
             Outgoing(
                 id, replace(encode(told), routing_key=self._broker.queue_of(actor.on_failure), direct=True)
             )
         ]
+
+    def _context(self, envelope: Envelope, id: UUID) -> tuple[str | None, str | None]:
+        """A publish span under the attempt that failed; a takeover has no attempt, so there the event's own context."""
+        if get_current_span().get_span_context().is_valid:
+            return self._broker.traced(Failure.event_type, id)
+        return envelope.traceparent, envelope.tracestate
 
 
 def _failure(claimed: ClaimedRun, letter: DeadLetter) -> Failure:

@@ -20,7 +20,7 @@ from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Intent
 from broker.journal.writer import Journal
 from broker.topology import Topology
 from broker.transports.base import Delivery
-from schemas import Envelope, InvalidPayload, UnknownType, UnknownVersion, find, uuid7, validate
+from schemas import Envelope, InvalidPayload, UnknownType, UnknownVersion, find, validate
 
 log = structlog.get_logger(__name__)
 
@@ -157,7 +157,7 @@ class Intake:
             return _park(delivery, "too old to know", old, envelope)
         if envelope.traceparent is None:
             # Fixed before the claim, so that every attempt of the run and all that follows is in one trace.
-            traceparent, tracestate = self._broker.traced(envelope.type, uuid7())
+            traceparent, tracestate = self._broker.traced(envelope.type, envelope.id)
             envelope = replace(envelope, traceparent=traceparent, tracestate=tracestate)
         pipeline = self._pipelines.get((actor.name, envelope.type))
         return Claim(

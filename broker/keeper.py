@@ -87,6 +87,7 @@ class Keeper:
         """Take this worker's lock. It waits only for a session of our own that the server has not yet given up."""
         connection.execute(_HOLD, (self._identity.lock_key,))
         self._identity.locked = True
+        self._takeover.recover(connection)
         self.ready.set()
 
     def _look(self, connection: psycopg.Connection) -> None:

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from broker.codec import LATE
 from broker.errors import JournalError
-from broker.journal.intents import Intent, Outgoing, Sent
+from broker.journal.intents import Intent, Outgoing, Sent, Unsent
 from broker.journal.records import columns
 from broker.transports.base import Transport, WireMessage
 
@@ -71,7 +71,7 @@ class StoredOutbox:
         store(cursor, messages, worker)
 
     def committed(self, messages: Sequence[Outgoing]) -> None:
-        """Send what is due now. A failure changes nothing: the sweep sends the rows when their hold has passed."""
+        """Send what is due now. What is not confirmed is left to the sweep, at once."""
         now = [out for out in messages if not out.delay]
         if not now:
             return
@@ -79,11 +79,12 @@ class StoredOutbox:
         future.add_done_callback(lambda done: self._confirmed([out.id for out in now], done))
 
     def _confirmed(self, ids: Sequence[UUID], done: "Future[None]") -> None:
-        if done.exception() is None and self.ledger is not None:
-            try:
-                self.ledger.submit(Sent(ids), lambda _: None)
-            except JournalError:
-                log.info("outbox_left_to_sweep", rows=len(ids))
+        if self.ledger is None:
+            return
+        try:
+            self.ledger.submit(Sent(ids) if done.exception() is None else Unsent(ids), lambda _: None)
+        except JournalError:
+            log.info("outbox_left_to_sweep", rows=len(ids))
 
 
 class Relay:

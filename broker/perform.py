@@ -63,7 +63,7 @@ class Performer:
                 returned = work.actor.fn(event, run)
             end = core.completed(returned)
         except BaseException as error:
-            work.error = error
+            work.error, work.step = error, core.failed_step
             run.abandon_transaction()
             end = self._classify(work, error)
         self._finish(work, run, tools, end)
@@ -81,7 +81,7 @@ class Performer:
                 returned = await work.actor.fn(event, AsyncRun(core, tools, post))  # type: ignore[misc]
             end = core.completed(returned)
         except BaseException as error:
-            work.error = error
+            work.error, work.step = error, core.failed_step
             end = self._classify(work, error)
         if end is not None:
             await asyncio.to_thread(self._record, work, end) if self._broker.records_full() else self._record(
@@ -165,9 +165,9 @@ class Performer:
                 "retrying",
                 reason=text,
                 delay=decision.delay,
-                failure=FailedAttempt(kind, text, trace, delay=decision.delay),
+                failure=FailedAttempt(kind, text, trace, work.step, decision.delay),
             )
-        return self._failures.given_up(claimed, decision.reason, FailedAttempt(kind, text, trace))
+        return self._failures.given_up(claimed, decision.reason, FailedAttempt(kind, text, trace, work.step))
 
 
 def _reraise(error: BaseException | None) -> None:

@@ -87,6 +87,11 @@ class Takeover:
         self._suspects = suspects
         return freed
 
+    def recover(self, connection: Connection) -> None:
+        """After a lost session of our own: what our sweep had taken with it may never have left."""
+        connection.execute(_WAKES, (self._me,))
+        connection.execute(_OUTBOX, (self._me,))
+
     def depose(self, connection: Connection, leader_lock: int) -> bool:
         """End the session of a leader whose heartbeat is older than the lease; True if there was one. Raises psycopg errors."""
         deposed = connection.execute(_DEPOSE, {"key": leader_lock, "lease": self._lease}).fetchall()

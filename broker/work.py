@@ -18,6 +18,8 @@ class Work:
     error: BaseException | None = None
     thread: int = 0
     """The worker thread that performs it; 0 for a coroutine."""
+    step: str | None = None
+    """The step in which the body failed."""
     settled: bool = False
     """An outcome was handed to the journal, or the run is not ours any more."""
     replaced: bool = False

@@ -20,11 +20,13 @@ from broker.journal.intents import (
     Recorded,
     Resume,
     Sent,
+    Unsent,
 )
 from broker.journal.records import (
     already_recorded,
     delete_delivered,
     delete_sent,
+    release_unsent,
     write_parked,
     write_records,
 )
@@ -122,6 +124,9 @@ class Batch:
         if sent := [i for i in intents if isinstance(i, Sent)]:
             delete_sent(cursor, sent)
             answers += [(s, done) for s in sent]
+        if unsent := [i for i in intents if isinstance(i, Unsent)]:
+            release_unsent(cursor, unsent)
+            answers += [(u, done) for u in unsent]
         if claims := [i for i in intents if isinstance(i, Claim)]:
             answers += write_claims(cursor, self.identity.id, claims, self.doors)
         if resumes := [i for i in intents if isinstance(i, Resume)]:

@@ -142,7 +142,14 @@ class Sent:
     ids: Sequence[UUID]
 
 
-Intent = Record | Claim | Resume | Park | Sent
+@dataclass(slots=True)
+class Unsent:
+    """Outbox rows whose messages were not confirmed: the sweep is to send them again, now."""
+
+    ids: Sequence[UUID]
+
+
+Intent = Record | Claim | Resume | Park | Sent | Unsent
 
 
 @dataclass(slots=True)

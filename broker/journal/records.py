@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from psycopg import Cursor
 from psycopg.types.json import Jsonb
 
-from broker.journal.intents import DeadLetter, End, Park, Record, Recorded, Sent
+from broker.journal.intents import DeadLetter, End, Park, Record, Recorded, Sent, Unsent
 
 _HOLD = """
 select r.id from run r join unnest(%s::uuid[], %s::bigint[]) as k (id, fence) on r.id = k.id
@@ -67,6 +67,7 @@ values (%s, clock(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 on conflict (id) do nothing"""
 
 _SENT = "delete from outbox where id = any(%s)"
+_UNSENT = "update outbox set send_at = clock(), held_by = null where id = any(%s)"
 _DELIVERED = "delete from delivery where id = any(%s)"
 
 
@@ -95,6 +96,10 @@ def write_parked(cursor: Cursor, parked: Sequence[Park]) -> None:
 
 def delete_sent(cursor: Cursor, sent: Sequence[Sent]) -> None:
     cursor.execute(_SENT, ([id for intent in sent for id in intent.ids],))
+
+
+def release_unsent(cursor: Cursor, unsent: Sequence[Unsent]) -> None:
+    cursor.execute(_UNSENT, ([id for intent in unsent for id in intent.ids],))
 
 
 def delete_delivered(cursor: Cursor, row_ids: Sequence[int]) -> None:

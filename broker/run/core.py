@@ -61,6 +61,8 @@ class Core:
         self.outgoing: list[Outgoing] = []
         self.writes: list[tuple[str, Mapping[str, object] | Sequence[object]]] = []
         self.sealed = ""
+        self.failed_step: str | None = None
+        """The step whose body failed last in this attempt."""
         self._source = source
         self._max_bytes = max_bytes
         self._traced = traced
@@ -104,6 +106,7 @@ class Core:
     def fail_step(self, step: OpenStep, error: Exception, retry: Backoff | None) -> StepRow | None:
         """The row that keeps the step's own count, or None where the failure is the attempt's."""
         self._open.discard(step.name)
+        self.failed_step = step.name
         if retry is None:
             return None
         delay = next_delay(retry, step.tries, error)

@@ -93,10 +93,6 @@ def test_a_dead_letter_is_replayed_once_its_cause_is_gone(staffed: Installation,
     assert "replayed 0" in staffed.callboard("dead", "replay", letter["id"])
 
 
-@pytest.mark.xfail(
-    reason="Performer._failed and Failures.given_up build FailedAttempt and DeadLetter without the step",
-    strict=True,
-)
 def test_a_dead_letter_names_the_step_that_failed(staffed: Installation, site: DemoSite) -> None:
     staffed.rows("update pages.prompt_template set active = false returning id")
     scan_asked(staffed, site.urls[0])

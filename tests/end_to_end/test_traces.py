@@ -152,10 +152,6 @@ def test_a_retried_and_a_replayed_run_stay_in_the_trace(traced: Installation, re
     has_the_conventions(tree, traced, pipeline="page-scan")
 
 
-@pytest.mark.xfail(
-    reason="Failures.told passes the failed event's context on: no publish span, and the failed attempt is no ancestor",
-    strict=True,
-)
 def test_a_failure_is_published_by_the_attempt_that_failed(
     traced: Installation, receiver: Receiver, site: DemoSite
 ) -> None:

@@ -239,6 +239,7 @@ def test_async_actors_hold_no_thread(make_stage: MakeStage) -> None:
     assert stage.rows("select count(*) from stagehand") == [(60,)]
 
 
+@pytest.mark.interrupts
 @pytest.mark.parametrize(
     ("how", "who"), [("loop", "cast.spend"), ("sql", "cast.spend"), ("await", "cast.spend_waiting")]
 )
@@ -347,6 +348,7 @@ def test_a_hook_may_skip_a_run(make_stage: MakeStage) -> None:
     assert diary == []
 
 
+@pytest.mark.interrupts
 def test_a_body_stuck_outside_python_is_fenced_off_and_its_slot_comes_back(make_stage: MakeStage) -> None:
     stage = make_stage([cast.stick], settings={"threads": 1})
     stage.rows(STAGEHAND)

@@ -20,6 +20,8 @@ from schemas import Event
 from tests.support.waiting import eventually
 from tests.support.works import work_of
 
+pytestmark = pytest.mark.interrupts
+
 LIMIT = Policies(time_limit=timedelta(milliseconds=50))
 
 

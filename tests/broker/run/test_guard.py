@@ -15,6 +15,8 @@ from broker.run.guard import LoopGuard, OpenGuard, ThreadGuard
 from broker.run.watchdog import Watchdog, Watched
 from broker.signals import TimeLimitReached
 
+pytestmark = pytest.mark.interrupts
+
 SOON = timedelta(milliseconds=2)
 LATER = timedelta(seconds=30)
 

@@ -32,8 +32,12 @@ delete from run where id in (
     where r.id < %s and r.finished_at is not null
       and not exists (select from dead_letter d where d.run_id = r.id and d.settled_at is null)
     order by r.id limit %s)"""
+# Settled ones, and events that nobody has heard or asked for in the whole window.
 _LETTERS = """
-delete from dead_letter where id in (select id from dead_letter where settled_at < clock() - %s::interval order by id limit %s)"""
+delete from dead_letter where id in (
+    select id from dead_letter
+    where settled_at < clock() - %s::interval or (reason = 'unheard' and created_at < clock() - %s::interval)
+    order by id limit %s)"""
 _KEYS = """
 delete from limit_idempotency where (actor, key) in (
     select k.actor, k.key from limit_idempotency k
@@ -60,7 +64,7 @@ class Retention:
         now = _clock(connection)
         steps = self._all(connection, _STEPS, before(now - self._steps), BATCH)
         runs = self._all(connection, _RUNS, before(now - self._window), BATCH)
-        rest = self._all(connection, _LETTERS, self._window, BATCH)
+        rest = self._all(connection, _LETTERS, self._window, self._window, BATCH)
         rest += self._all(connection, _KEYS, BATCH) + self._all(connection, _THROTTLES, BATCH)
         if steps or runs or rest:
             log.info("forgotten", steps=steps, runs=runs, others=rest)

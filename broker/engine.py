@@ -26,7 +26,7 @@ from broker.errors import JournalError
 from broker.failures import Failures
 from broker.intake import Intake
 from broker.journal.batch import Batch, Identity, Outbox
-from broker.journal.intents import Answer, ClaimedRun, Record, Sent
+from broker.journal.intents import Answer, ClaimedRun, DeadLetter, End, FailedAttempt, Record, Sent
 from broker.journal.writer import Journal
 from broker.keeper import Keeper
 from broker.middleware.time_limit import TimeLimit
@@ -44,6 +44,9 @@ from broker.transports.postgres import PostgresTransport
 from broker.transports.postgres.outbox import RoutedOutbox
 from broker.work import Work
 from broker.worker import Loop, Settler, Threads
+
+HAND_BACK_SECONDS = 2.0
+"""How long a stopping process waits for room to hand a run back."""
 
 _RELEASE_OUTBOX = "update outbox set send_at = clock(), held_by = null where held_by = %s"
 _SIGN_OFF = """
@@ -87,6 +90,7 @@ class Engine:
         if isinstance(outbox, StoredOutbox):
             outbox.ledger = self.journal
         self._pool = self.database.pool(f"actors {self.identity.name}", settings.threads + 2)
+        self._failures = Failures(broker, settings.source)
         self._records = threading.BoundedSemaphore(settings.records_in_flight)
         self._performer = Performer(
             broker,
@@ -183,7 +187,7 @@ class Engine:
                 self.identity.id,
                 lease=settings.lease,
                 crash_limit=settings.crash_limit,
-                bury=Failures(self._broker, settings.source).crashed,
+                bury=self._failures.crashed,
             ),
             timers=Timers(self._transport, self._topology, self.identity.id),
             relay=Relay(self._transport, self.identity.id),
@@ -198,11 +202,14 @@ class Engine:
         with connection.cursor() as cursor:
             held = self._batch.write_one(cursor, record)
         if not held:
-            self._batch.forget(record.run_id)
+            self._batch.forget(record)
         return held
 
     def _settle(self, record: Record, work: Work) -> None:
-        self._records.acquire()
+        if not self._records.acquire(timeout=HAND_BACK_SECONDS if self._stopped else None):
+            raise JournalError(
+                f"run {work.claimed.id} is left to the takeover: PostgreSQL does not take records"
+            )
 
         def settled(answer: Answer | BaseException) -> None:
             self._records.release()
@@ -212,12 +219,20 @@ class Engine:
         self.journal.submit(record, settled)
 
     def _refused(self, work: Work, error: BaseException) -> None:
-        """PostgreSQL refuses the outcome (a constraint, a faulty statement of the author's): then the attempt has failed."""
-        if work.refused:
-            log.error("outcome_refused_twice", run_id=str(work.claimed.id), error=str(error))
+        """PostgreSQL refuses the outcome (a constraint, a faulty statement of the author's): then the attempt has failed. If that
+        is refused too, the least that can be said is recorded, and nothing is left running."""
+        claimed = work.claimed
+        if work.refusals == 0:
+            record = self._performer.refused(work, error)
+        elif work.refusals == 1:
+            letter = DeadLetter(
+                "cannot be recorded", "PostgreSQL refused the outcome and its failure", queue=claimed.actor
+            )
+            record = Record(claimed.id, claimed.fence, end=End("failed", reason=letter.reason, dead=letter))
+        else:
+            log.error("outcome_refused", run_id=str(claimed.id), error=str(error))
             return
-        work.refused = True
-        record = self._performer.refused(work, error)
+        work.refusals += 1
         self.journal.submit(
             record, lambda answer: self._refused(work, answer) if isinstance(answer, BaseException) else None
         )
@@ -234,19 +249,29 @@ class Engine:
 
     def _transaction_recorded(self, record: Record, held: bool) -> None:
         """A run ended in its own transaction: send what left it, and forget the run."""
-        self._batch.forget(record.run_id)
+        self._batch.forget(record)
         if held and record.end is not None and record.end.outgoing:
             self._batch.outbox.committed(record.end.outgoing)
 
-    def _hand_over(self, claimed: ClaimedRun) -> None:
+    def _hand_over(self, claimed: ClaimedRun, asynchronous_lane: bool) -> None:
         """From the journal's thread: a claimed run, to whoever performs it."""
         actor = self._broker.find_actor(claimed.actor)
-        assert actor is not None  # claims are made for declared actors; resumes for runs of queues they own
-        work = Work(actor, claimed)
+        if actor is None:
+            return self._orphan(claimed, asynchronous_lane)
+        work = Work(actor, claimed, asynchronous_lane=asynchronous_lane)
         if actor.asynchronous:
             self._loop.perform(work)
         else:
             self._threads.perform(work)
+        return None
+
+    def _orphan(self, claimed: ClaimedRun, asynchronous_lane: bool) -> None:
+        """A wake-up for a run whose actor this process does not know: it was removed or renamed without an alias."""
+        error = f"no actor is named {claimed.actor}: declare it again, or give its new name aliases=({claimed.actor!r},)"
+        end = self._failures.given_up(claimed, "code changed", FailedAttempt("CodeChangedError", error))
+        self.journal.submit(
+            Record(claimed.id, claimed.fence, end=end), lambda _: self._intake.finished(asynchronous_lane)
+        )
 
     def _finished(self, asynchronous: bool) -> None:
         self._intake.finished(asynchronous)

@@ -5,12 +5,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+import structlog
 from opentelemetry.trace import get_current_span
 
 from broker.broker import CallboardBroker
 from broker.codec import encode
 from broker.journal.intents import ClaimedRun, DeadLetter, End, FailedAttempt, Outgoing
+from broker.transports.base import WireMessage
 from schemas import Envelope, FailedEvent, Failure, derived, wrap
+
+log = structlog.get_logger(__name__)
 
 
 class Failures:
@@ -36,23 +40,38 @@ class Failures:
         actor = self._broker.find_actor(claimed.actor)
         if actor is None or actor.on_failure is None or claimed.envelope.type == Failure.event_type:
             return []
-        envelope = claimed.envelope
         id = derived(claimed.id, claimed.rerun, Failure.event_type, 0)
-        traceparent, tracestate = self._context(envelope, id)
+        context = self._context(claimed.envelope, id)
+        try:
+            message = self._message(claimed, letter, id, context, whole=True)
+        except Exception as error:
+            # A payload at the size limit, a number that only jsonb keeps: the failure is told without it.
+            log.warning("failure_told_without_its_event", run_id=str(claimed.id), error=type(error).__name__)
+            message = self._message(claimed, letter, id, context, whole=False)
+        return [
+            Outgoing(id, replace(message, routing_key=self._broker.queue_of(actor.on_failure), direct=True))
+        ]
+
+    def _message(
+        self,
+        claimed: ClaimedRun,
+        letter: DeadLetter,
+        id: UUID,
+        context: tuple[str | None, str | None],
+        *,
+        whole: bool,
+    ) -> WireMessage:
+        envelope = claimed.envelope
         told = wrap(
-            _failure(claimed, letter),
+            _failure(claimed, letter, _event(envelope) if whole else None),
             source=self._source,
             id=str(id),
             correlation_id=envelope.correlation_id,
             causation_id=envelope.id,
-            traceparent=traceparent,
-            tracestate=tracestate,
+            traceparent=context[0],
+            tracestate=context[1],
         )
-        return [
-            Outgoing(
-                id, replace(encode(told), routing_key=self._broker.queue_of(actor.on_failure), direct=True)
-            )
-        ]
+        return encode(told)
 
     def _context(self, envelope: Envelope, id: UUID) -> tuple[str | None, str | None]:
         """A publish span under the attempt that failed; a takeover has no attempt, so there the event's own context."""
@@ -61,11 +80,11 @@ class Failures:
         return envelope.traceparent, envelope.tracestate
 
 
-def _failure(claimed: ClaimedRun, letter: DeadLetter) -> Failure:
+def _failure(claimed: ClaimedRun, letter: DeadLetter, event: FailedEvent | None) -> Failure:
     return Failure(
         actor=claimed.actor,
         run_id=claimed.id,
-        event=_event(claimed.envelope),
+        event=event,
         reason=letter.reason,
         error=letter.error,
         attempts=claimed.attempt,

@@ -27,7 +27,8 @@ log = structlog.get_logger(__name__)
 ANSWERS_SECONDS = 3.0
 """How long a stop waits for claims on their way: many commits' time, unless PostgreSQL is away."""
 
-HandOver = Callable[[ClaimedRun], None]
+HandOver = Callable[[ClaimedRun, bool], None]
+"""Takes the run and the lane whose room it has: False the threads', True the loop's."""
 
 
 class Lane:
@@ -75,7 +76,7 @@ class Intake:
         self._pump(lane)
 
     def finished(self, asynchronous: bool) -> None:
-        """A run has left its slot."""
+        """A run has left the room it was claimed for: the lane of its queue, which in quarantine is the threads' for all."""
         lane = self._lanes[asynchronous]
         with self._lock:
             lane.room += 1
@@ -119,6 +120,14 @@ class Intake:
 
     def _intent(self, delivery: Delivery) -> Intent:
         """What to ask of the journal. Never raises: what cannot be a run is parked."""
+        try:
+            return self._read(delivery)
+        except Exception as error:
+            # A validator of the author's may raise anything; its text may hold the payload.
+            broken = UndecodableError(f"its validation raised {type(error).__name__}", field="data")
+            return _park(delivery, "invalid payload", broken)
+
+    def _read(self, delivery: Delivery) -> Intent:
         try:
             message = decode(
                 delivery.body, delivery.headers, delivery.content_type, max_bytes=self._max_bytes
@@ -202,8 +211,7 @@ class Intake:
         delivery.mark_deleted()
         delivery.ack()
         if isinstance(answer, ClaimedRun):
-            self._charge(lane, answer)
-            self._hand_over(answer)
+            self._hand_over(answer, lane is self._lanes[True])
             return
         if not isinstance(answer, Recorded):
             log.debug("delivery_declined", queue=delivery.queue, status=answer.status, reason=answer.reason)
@@ -212,25 +220,20 @@ class Intake:
         self._pump(lane)
         return
 
-    def _charge(self, lane: Lane, run: ClaimedRun) -> None:
-        """In quarantine one queue holds runs of both kinds: the room taken is that of the kind which gives it back."""
-        actor = self._broker.find_actor(run.actor)
-        own = self._lanes[actor is not None and actor.asynchronous]
-        if own is not lane:
-            with self._lock:
-                lane.room += 1
-                own.room -= 1
-
     def _refused(self, lane: Lane, delivery: Delivery, intent: Intent, error: BaseException) -> None:
-        """A claim that PostgreSQL cannot hold is parked with its raw bytes; a park that fails goes back to its queue."""
-        if isinstance(intent, Park):
-            log.error("park_refused", queue=delivery.queue, error=str(error))
-            delivery.give_back()
+        """A claim that cannot be recorded (a key function raised, a text PostgreSQL does not hold) is parked with its raw bytes;
+        a park that fails goes back to its queue; a wake-up is dropped, for its run stays due and is woken again."""
+        if isinstance(intent, Park | Resume):
+            log.error("delivery_refused", queue=delivery.queue, error=str(error))
+            if isinstance(intent, Park):
+                delivery.give_back()
+            else:
+                delivery.ack()
             with self._lock:
                 lane.room += 1
             self._claim_ended()
             return
-        park = _park(delivery, "refused by database", error)
+        park = _park(delivery, "cannot be recorded", error)
         self._journal.submit(park, partial(self._answered, lane, delivery, park))
 
 

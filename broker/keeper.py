@@ -6,6 +6,7 @@ Every worker tries to lead; a session lock decides. The leader's death frees the
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from datetime import timedelta
 
 import psycopg
@@ -75,7 +76,8 @@ class Keeper:
                     pause = 0.05
                     while not self._stop.is_set():
                         self._look(connection)
-            except psycopg.Error as error:
+            except Exception as error:
+                # Whatever it was: without a keeper nothing is swept, so it begins anew.
                 log.warning("keeper_interrupted", error=type(error).__name__)
                 self._stop.wait(pause)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
@@ -87,7 +89,8 @@ class Keeper:
         """Take this worker's lock. It waits only for a session of our own that the server has not yet given up."""
         connection.execute(_HOLD, (self._identity.lock_key,))
         self._identity.locked = True
-        self._takeover.recover(connection)
+        connection.execute("set lock_timeout to '1s'")
+        self._patiently(self._takeover.recover, connection)
         self.ready.set()
 
     def _look(self, connection: psycopg.Connection) -> None:
@@ -106,11 +109,18 @@ class Keeper:
 
     def _sweep(self, connection: psycopg.Connection) -> bool:
         """True when a full batch was found: there is more."""
-        self._takeover.sweep(connection)
+        self._patiently(self._takeover.sweep, connection)
         woken = self._timers.sweep(connection)
         sent = self._relay.sweep(connection)
-        self._retention.sweep(connection)
+        self._patiently(self._retention.sweep, connection)
         return max(woken, sent) >= 500
+
+    def _patiently(self, sweep: Callable[[psycopg.Connection], int], connection: psycopg.Connection) -> None:
+        """Rows that somebody holds for long are for the next look: the timers must not wait for them."""
+        try:
+            sweep(connection)
+        except psycopg.errors.LockNotAvailable:
+            log.info("sweep_waits_for_a_row")
 
 
 def leader_key(schema: str) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -35,7 +36,8 @@ from (select id from outbox where send_at <= clock() order by send_at limit %s f
 where o.id = due.id
 returning o.id, o.routing_key, o.direct, o.body, o.headers, o.content_type"""
 
-_AGAIN = "update outbox set send_at = clock(), held_by = null where id = any(%s)"
+# In a second: what cannot be delivered (a queue that is gone) must not be tried at every look.
+_AGAIN = "update outbox set send_at = clock() + interval '1 s', held_by = null where id = any(%s)"
 
 
 class Ledger(Protocol):
@@ -101,17 +103,14 @@ class Relay:
         """Settle earlier sends and send what is due; returns how many rows were taken. Raises psycopg errors."""
         self._settle(connection)
         rows = connection.execute(_TAKE, (HOLD, self._worker, self._size)).fetchall()
-        if rows:
-            ids = [row[0] for row in rows]
-            messages = [
-                WireMessage(key, bytes(body), headers, kind, direct)
-                for _, key, direct, body, headers, kind in rows
-            ]
-            self._transport.publish(messages).add_done_callback(lambda done: self._noted(ids, done))
+        for id, key, direct, body, headers, kind in rows:
+            # Each by itself: one that cannot be delivered must not hold back the others. The transport pipelines them.
+            message = WireMessage(key, bytes(body), headers, kind, direct)
+            self._transport.publish([message]).add_done_callback(partial(self._noted, id))
         return len(rows)
 
-    def _noted(self, ids: list[UUID], done: "Future[None]") -> None:
-        (self._sent if done.exception() is None else self._failed).extend(ids)
+    def _noted(self, id: UUID, done: "Future[None]") -> None:
+        (self._sent if done.exception() is None else self._failed).append(id)
 
     def _settle(self, connection: Connection) -> None:
         sent, self._sent = self._sent, []

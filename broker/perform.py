@@ -18,7 +18,7 @@ from broker.failures import Failures
 from broker.journal.intents import End, FailedAttempt, Record
 from broker.middleware.backoff import Backoff, GiveUp
 from broker.run.asynchronous import AsyncRun
-from broker.run.core import Core, describe
+from broker.run.core import Core, describe, storable
 from broker.run.synchronous import Run
 from broker.run.tools import Tools
 from broker.signals import Fenced, Postpone, Suspended, TimeLimitReached
@@ -142,6 +142,8 @@ class Performer:
         self._broker.transaction_recorded(record, held)
 
     def _record(self, work: Work, end: End) -> None:
+        if work.settled:
+            return  # it was given up as stuck: that outcome stands
         work.settled = True
         self._settle(Record(work.claimed.id, work.claimed.fence, end=end), work)
 
@@ -158,7 +160,7 @@ class Performer:
         claimed = work.claimed
         decision = self._broker.policy(Backoff).decide(work.actor.policies, claimed.attempt, error)
         text = "time limit reached" if isinstance(error, TimeLimitReached) else describe(error)
-        trace = "".join(traceback.format_tb(error.__traceback__))[-8000:].replace("\0", "\\0")
+        trace = storable("".join(traceback.format_tb(error.__traceback__))[-8000:])
         kind = type(error).__name__
         if not isinstance(decision, GiveUp):
             return End(

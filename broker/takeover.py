@@ -87,10 +87,10 @@ class Takeover:
         self._suspects = suspects
         return freed
 
-    def recover(self, connection: Connection) -> None:
-        """After a lost session of our own: what our sweep had taken with it may never have left."""
-        connection.execute(_WAKES, (self._me,))
-        connection.execute(_OUTBOX, (self._me,))
+    def recover(self, connection: Connection) -> int:
+        """After a lost session of our own: what our sweep had taken with it may never have left. Returns how many rows."""
+        wakes = connection.execute(_WAKES, (self._me,)).rowcount
+        return wakes + connection.execute(_OUTBOX, (self._me,)).rowcount
 
     def depose(self, connection: Connection, leader_lock: int) -> bool:
         """End the session of a leader whose heartbeat is older than the lease; True if there was one. Raises psycopg errors."""

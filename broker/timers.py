@@ -6,6 +6,7 @@ had taken but perhaps not sent when it died is due again with its takeover.
 """
 
 from concurrent.futures import Future
+from functools import partial
 from uuid import UUID
 
 from psycopg import Connection
@@ -23,7 +24,7 @@ from due where r.id = due.id and r.wake is not null
 returning r.id, r.actor, r.wake, r.crashes"""
 
 _AGAIN = """
-update run r set due_at = clock(), sends = 0 from unnest(%s::uuid[], %s::uuid[]) as k (id, wake)
+update run r set due_at = least(r.due_at, clock() + interval '1 s' * r.sends) from unnest(%s::uuid[], %s::uuid[]) as k (id, wake)
 where r.id = k.id and r.wake = k.wake and r.due_at is not null"""
 
 QUARANTINE_AFTER = 2
@@ -44,24 +45,19 @@ class Timers:
         """Wake due runs; returns how many. Raises psycopg errors; what was not sent is due again."""
         self._settle(connection)
         rows = connection.execute(_DUE, (self._size, self._worker)).fetchall()
-        if rows:
-            wakes = [(row[0], row[2]) for row in rows]
-            messages = [
-                encode_wake(
-                    self._topology.quarantine
-                    if crashes >= QUARANTINE_AFTER
-                    else self._topology.queue_of(actor),
-                    id,
-                    wake,
-                )
-                for id, actor, wake, crashes in rows
-            ]
-            self._transport.publish(messages).add_done_callback(lambda done: self._noted(wakes, done))
+        for id, actor, wake, crashes in rows:
+            queue = (
+                self._topology.quarantine if crashes >= QUARANTINE_AFTER else self._topology.queue_of(actor)
+            )
+            # Each by itself: a queue that is gone must not hold back the others. The transport pipelines them.
+            self._transport.publish([encode_wake(queue, id, wake)]).add_done_callback(
+                partial(self._noted, id, wake)
+            )
         return len(rows)
 
-    def _noted(self, wakes: list[tuple[UUID, UUID]], done: "Future[None]") -> None:
+    def _noted(self, id: UUID, wake: UUID, done: "Future[None]") -> None:
         if done.exception() is not None:
-            self._failed.extend(wakes)
+            self._failed.append((id, wake))
 
     def _settle(self, connection: Connection) -> None:
         failed, self._failed = self._failed, []

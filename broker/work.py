@@ -16,6 +16,8 @@ class Work:
     claimed: ClaimedRun
     guard: Guard = field(default_factory=OpenGuard)
     error: BaseException | None = None
+    asynchronous_lane: bool = False
+    """Whose room it holds: the lane of the queue it came from."""
     thread: int = 0
     """The worker thread that performs it; 0 for a coroutine."""
     step: str | None = None
@@ -24,5 +26,5 @@ class Work:
     """An outcome was handed to the journal, or the run is not ours any more."""
     replaced: bool = False
     """Its thread is stuck and was replaced: the slot has been given back already."""
-    refused: bool = False
-    """PostgreSQL refused its outcome once; the failure recorded instead is final if it is refused too."""
+    refusals: int = 0
+    """How often PostgreSQL has refused its outcome."""

@@ -19,6 +19,7 @@ from dramatiq.middleware import SkipMessage
 from dramatiq.worker import Worker
 
 from broker.broker import CallboardBroker
+from broker.errors import JournalError
 from broker.perform import Performer
 from broker.work import Work
 
@@ -99,9 +100,14 @@ class Settler:
             if not work.settled:
                 refused = None if isinstance(error, SkipMessage) else error
                 self._performer.settle_unperformed(work, refused)
+        except JournalError:
+            log.info("left_to_takeover", run_id=str(work.claimed.id))
+        except Exception:
+            # Never let it end a thread: the run stays this process's and is taken over with it.
+            log.exception("outcome_not_recorded", run_id=str(work.claimed.id))
         finally:
             if not work.replaced:
-                self._finished(work.actor.asynchronous)
+                self._finished(work.asynchronous_lane)
 
 
 class Threads(Worker):
@@ -171,7 +177,10 @@ class Loop:
     def finish(self, timeout: timedelta) -> bool:
         """Wait for running coroutines, then stop the loop. False if some were still running."""
         future = asyncio.run_coroutine_threadsafe(self._finish(timeout), self._loop)
-        done: bool = future.result()
+        try:
+            done: bool = future.result(timeout.total_seconds() + 1)
+        except TimeoutError:
+            return False  # a coroutine blocks the loop: the process has to go without it
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(2)
         return done

@@ -75,7 +75,8 @@ class Batch:
         self.identity = identity
         self.doors = doors
         self.outbox = outbox
-        self.live: set[UUID] = set()
+        self.live: dict[UUID, int] = {}
+        """Run → fence of what this process holds: an earlier attempt that was fenced off must not forget a later one."""
         self._noting = threading.Lock()
 
     def apply(
@@ -90,11 +91,16 @@ class Batch:
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute(_LOCK_TIMEOUTS[alone])
             if not alone:
-                self.beat(cursor, self.live | coming)
+                with self._noting:
+                    live = {*self.live, *coming}
+                self.beat(cursor, live)
             answers = self._write(cursor, intents, repeated=repeated)
         with self._noting:
-            self.live |= {a.id for _, a in answers if isinstance(a, ClaimedRun)}
-            self.live -= {i.run_id for i, a in answers if isinstance(i, Record) and _has_left(i, a)}
+            for intent, answer in answers:
+                if isinstance(answer, ClaimedRun):
+                    self.live[answer.id] = answer.fence
+                elif isinstance(intent, Record) and _has_left(intent, answer):
+                    self._drop(intent)
         return answers
 
     def beat(self, cursor: Cursor, live: Iterable[UUID]) -> None:
@@ -142,10 +148,14 @@ class Batch:
         [(_, answer)] = self._write(cursor, [record], repeated=False)
         return isinstance(answer, Recorded) and answer.held
 
-    def forget(self, run_id: UUID) -> None:
-        """A run has ended outside the journal."""
+    def forget(self, record: Record) -> None:
+        """A run has ended outside the journal, or is no longer ours."""
         with self._noting:
-            self.live.discard(run_id)
+            self._drop(record)
+
+    def _drop(self, record: Record) -> None:
+        if self.live.get(record.run_id) == record.fence:
+            del self.live[record.run_id]
 
 
 def _has_left(record: Record, answer: Answer) -> bool:

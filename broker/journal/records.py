@@ -80,12 +80,21 @@ def already_recorded(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:
 
 def write_records(cursor: Cursor, records: Sequence[Record]) -> list[tuple[Record, Recorded]]:
     """Steps, then effects, then ends; what the fence does not hold for is left out whole."""
+    first: dict[tuple[UUID, int], Record] = {}
+    for record in records:
+        if record.end is not None:
+            first.setdefault((record.run_id, record.fence), record)
+    twice = [r for r in records if r.end is not None and first[r.run_id, r.fence] is not r]
+    if twice:
+        # A run ends once: a stuck body that comes back after all finds its end recorded, in this batch too.
+        records = [record for record in records if record not in twice]
     held = _hold(cursor, [record for record in records if record.locks])
     owned = [record for record in records if not record.locks or record.run_id in held]
     _write_steps(cursor, [record for record in owned if record.steps])
     _write_effects(cursor, [record.end for record in owned if record.end is not None and record.end.writes])
     ended = _write_ends(cursor, [record for record in owned if record.end is not None])
-    return [(record, Recorded(record.run_id in (ended if record.end else held))) for record in records]
+    written = [(record, Recorded(record.run_id in (ended if record.end else held))) for record in records]
+    return [*written, *((record, Recorded(False)) for record in twice)]
 
 
 def write_parked(cursor: Cursor, parked: Sequence[Park]) -> None:

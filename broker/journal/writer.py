@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import timedelta
 
 import psycopg
@@ -40,6 +40,9 @@ _REPEAT = ("08", "40", "53", "57P", "25P03", "25006")
 25: a statement that takes too long or may not run in a transaction would be repeated for ever."""
 _TIMED_OUT = "57014"
 _LOCKED = "55P03"
+BLAME_AFTER = 4
+"""Repeats on a server that answers, before an author's statement is suspected: some 0.4 s, longer than a deadlock or a failover's
+last gasp."""
 
 
 class Journal:
@@ -54,7 +57,6 @@ class Journal:
         self._ready = threading.Condition()
         self._closing = False
         self._connection: psycopg.Connection | None = None
-        self._alone = ThreadPoolExecutor(2, thread_name_prefix="journal-alone")
         self._on_crash = on_crash or (lambda: os._exit(70))
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._outage = False
@@ -96,7 +98,6 @@ class Journal:
             self._ready.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout.total_seconds())
-        self._alone.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
         try:
@@ -123,44 +124,55 @@ class Journal:
 
     def _commit(self, pairs: Sequence[tuple[Intent, Settle]], *, repeated: bool) -> None:
         """Commit one batch, whatever it takes; every intent is answered when this returns, or has gone alone."""
-        pause = 0.05
+        pause, tries = 0.05, 0
         while True:
             try:
                 connection = self._connected()
                 answers = self._batch.apply(connection, [intent for intent, _ in pairs], repeated=repeated)
-            except psycopg.Error as error:
-                if not _to_be_repeated(error, self._connection):
+            except Exception as error:
+                tries += 1
+                if not _to_be_repeated(error, self._connection) or self._blames_a_write(pairs, tries):
                     return self._divide(pairs, error, repeated=repeated)
                 repeated = True
                 self._lost(error)
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
                 if self._closing and pause >= 2.0:
-                    log.error("journal_closed_during_outage", unanswered=len(pairs))  # noqa: TRY400  the error was told when the outage began
-                    return
+                    log.error("journal_closed_during_outage", unanswered=len(pairs))  # noqa: TRY400  told before
+                    return None
             else:
                 self._outage = False
                 return self._answer(pairs, answers)
 
-    def _divide(
-        self, pairs: Sequence[tuple[Intent, Settle]], error: psycopg.Error, *, repeated: bool
-    ) -> None:
+    def _blames_a_write(self, pairs: Sequence[tuple[Intent, Settle]], tries: int) -> bool:
+        """A server that answers, and still refuses with a state of trouble: an author's statement may have raised it itself
+        (a foreign table whose server is away), so after a few repeats its record is told apart from the others."""
+        answers = self._connection is not None and not self._connection.broken
+        return tries >= BLAME_AFTER and answers and any(_has_writes(intent) for intent, _ in pairs)
+
+    def _divide(self, pairs: Sequence[tuple[Intent, Settle]], error: Exception, *, repeated: bool) -> None:
+        state = error.sqlstate if isinstance(error, psycopg.Error) else None
         if len(pairs) > 1:
             middle = len(pairs) // 2
             self._commit(pairs[:middle], repeated=repeated)
             self._commit(pairs[middle:], repeated=repeated)
         elif not pairs:
             log.warning("heartbeat_refused", error=type(error).__name__)
-        elif error.sqlstate == _LOCKED and isinstance(pairs[0][0], Record):
-            self._alone.submit(self._commit_alone, pairs[0], repeated=repeated)
-        elif error.sqlstate == _LOCKED or (error.sqlstate == _TIMED_OUT and not _has_writes(pairs[0][0])):
+        elif state == _LOCKED and isinstance(pairs[0][0], Record):
+            alone = threading.Thread(
+                target=self._commit_alone,
+                args=(pairs[0],),
+                kwargs={"repeated": repeated},
+                name="journal-alone",
+                daemon=True,
+            )
+            alone.start()
+        elif state == _LOCKED or (state == _TIMED_OUT and not _has_writes(pairs[0][0])):
             # A claim waits for another's commit or for a limit's row: both are held for one short transaction.
             with self._ready:
                 self._waiting.append(pairs[0])
         else:
-            failure = JournalError(f"PostgreSQL refused it: {describe(error)}")
-            failure.__cause__ = error
-            pairs[0][1](failure)
+            pairs[0][1](_refusal(error))
 
     def _commit_alone(self, pair: tuple[Intent, Settle], *, repeated: bool) -> None:
         """An intent that waits for somebody's row lock, on a connection of its own, so that nobody waits with it."""
@@ -171,11 +183,12 @@ class Journal:
                 with self._database.connect(f"alone {self._batch.identity.name}") as connection:
                     answers = self._batch.apply(connection, [intent], repeated=repeated, alone=True)
                 return self._answer([pair], answers)
-            except psycopg.Error as error:
-                if not (_to_be_repeated(error, None) or error.sqlstate == _LOCKED):
-                    failure = JournalError(f"PostgreSQL refused it: {describe(error)}")
-                    failure.__cause__ = error
-                    return settle(failure)
+            except Exception as error:
+                locked = isinstance(error, psycopg.Error) and error.sqlstate == _LOCKED
+                if not (_to_be_repeated(error, None) or locked):
+                    return settle(_refusal(error))
+                if self._closing:
+                    return None  # its run is taken over once this process is gone
                 repeated = True
                 log.warning("journal_alone_repeats", error=describe(error))
                 time.sleep(pause)
@@ -201,7 +214,7 @@ class Journal:
             self._connection.execute("set statement_timeout to '30s'")
         return self._connection
 
-    def _lost(self, error: psycopg.Error) -> None:
+    def _lost(self, error: Exception) -> None:
         if not self._outage:
             log.warning("journal_interrupted", error=describe(error))
         self._outage = True
@@ -210,20 +223,31 @@ class Journal:
             self._connection = None
 
 
+def _refusal(error: Exception) -> JournalError:
+    failure = JournalError(f"PostgreSQL refused it: {describe(error)}")
+    failure.__cause__ = error
+    return failure
+
+
 def _has_writes(intent: Intent) -> bool:
     """Whether statements of an author's are among it: only those may be to blame for a timeout."""
     return isinstance(intent, Record) and intent.end is not None and bool(intent.end.writes)
 
 
-def _to_be_repeated(error: psycopg.Error, connection: psycopg.Connection | None) -> bool:
+def _to_be_repeated(error: Exception, connection: psycopg.Connection | None) -> bool:
+    if not isinstance(error, psycopg.Error):
+        return False
     if error.sqlstate is None:
         lost = connection is None or connection.closed or connection.broken
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost
     return error.sqlstate.startswith(_REPEAT)
 
 
-def describe(error: psycopg.Error) -> str:
-    """A PostgreSQL error without the values it quotes: state, primary message, table, column, constraint."""
+def describe(error: Exception) -> str:
+    """An error without the values it quotes: PostgreSQL's state, primary message, table, column, constraint; of others (a key
+    function, a parameter that is no JSON) the type."""
+    if not isinstance(error, psycopg.Error):
+        return type(error).__name__
     diagnostic = error.diag
     if diagnostic.sqlstate is None:
         return type(error).__name__

@@ -217,7 +217,12 @@ def describe(error: BaseException) -> str:
         )
         return f"{error.title}: {faults}"[:2000]
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return text.replace("\0", "\\0")[:2000]
+    return storable(text)[:2000]
+
+
+def storable(text: str) -> str:
+    """Text that PostgreSQL keeps: without NUL and lone surrogates, which errors carry from file names and foreign answers."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def _adapter(fn: Callable[..., Any] | None) -> TypeAdapter[Any] | None:

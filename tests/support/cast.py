@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from psycopg import Connection
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from broker import (
     AsyncRun,
@@ -261,3 +261,53 @@ def stick(event: CastStuck, run: Run) -> None:
         run.write("insert into stagehand (n) values (1)")
     else:
         diary.append("went on")
+
+
+class CastPicked(Event, type="cast.picked"):
+    items: list[int]
+
+
+@actor(idempotency=Idempotency(lambda event: event.items[0]))  # type: ignore[attr-defined]  # no such item: that is the test
+def pick(event: CastPicked, run: Run) -> None:
+    diary.append(f"picked {event.items[0]}")
+
+
+class CastScribbled(Event, type="cast.scribbled"):
+    n: int
+
+
+@actor(retry=FAST)
+def scribble(event: CastScribbled, run: Run) -> None:
+    run.write("select %s", [{"at": object()}])
+
+
+class CastMumbled(Event, type="cast.mumbled"):
+    text: str
+
+
+@actor(retry=FAST.with_attempts(1))
+def mumble(event: CastMumbled, run: Run) -> None:
+    raise OSError(f"no such file: \udc80{event.text}")
+
+
+class CastBurst(Event, type="cast.burst"):
+    text: str
+
+
+@actor(retry=FAST, on_failure=hear_failure)
+def burst(event: CastBurst, run: Run) -> None:
+    raise NonRetriable("too much")
+
+
+class CastCounted(Event, type="cast.counted"):
+    word: str
+
+    @field_validator("word")
+    @classmethod
+    def _known(cls, word: str) -> str:
+        return {"one": word}[word]
+
+
+@actor()
+def count(event: CastCounted, run: Run) -> None:
+    diary.append(f"counted {event.word}")

@@ -366,3 +366,46 @@ def test_a_body_stuck_outside_python_is_fenced_off_and_its_slot_comes_back(make_
         ("completed", 1),
         ("failed", 1),
     ]
+
+
+def test_a_key_that_cannot_be_made_is_parked_and_kills_nobody(make_stage: MakeStage) -> None:
+    stage = make_stage([cast.pick, cast.answer])
+    stage.publish(cast.CastPicked(items=[]))
+    stage.publish(cast.CastPicked(items=[1]))
+    eventually(lambda: diary == ["picked 1"])
+    eventually(lambda: letters(stage) == [("cannot be recorded", None)])
+
+
+def test_a_parameter_that_is_no_json_fails_its_attempt_alone(make_stage: MakeStage) -> None:
+    stage = make_stage([cast.scribble, cast.answer])
+    stage.publish(cast.CastScribbled(n=1))
+    stage.publish(cast.CastAnswered(n=2))
+    stage.drain()
+    assert letters(stage) == [("attempts used up", None)]
+    assert diary == ["answered 2"]
+
+
+def test_an_error_text_that_no_database_keeps_is_kept_in_another_spelling(make_stage: MakeStage) -> None:
+    stage = make_stage([cast.mumble])
+    stage.publish(cast.CastMumbled(text="x"))
+    stage.drain()
+    [(error,)] = stage.rows("select error from dead_letter")
+    assert "\\udc80" in error
+
+
+def test_a_failure_too_large_to_be_told_whole_is_told_without_its_event(make_stage: MakeStage) -> None:
+    stage = make_stage([cast.burst, cast.hear_failure])
+    stage.publish(cast.CastBurst(text="x" * 1_048_500))
+    stage.drain()
+    assert diary == ["failure of cast.burst: not retriable"]
+
+
+def test_a_validator_that_raises_anything_parks_its_event(make_stage: MakeStage) -> None:
+    stage = make_stage([cast.count, cast.answer])
+    good = {"cloudEvents_specversion": "1.0", "cloudEvents_source": "t", "cloudEvents_type": "cast.counted"}
+    for id, body in (("1", b'{"word": "missing"}'), ("2", b'{"word": "one"}')):
+        stage.transport.publish([WireMessage("cast.counted", body, {**good, "cloudEvents_id": id})]).result(
+            10
+        )
+    eventually(lambda: diary == ["counted one"])
+    eventually(lambda: letters(stage) == [("invalid payload", "data")])

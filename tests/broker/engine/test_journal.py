@@ -269,3 +269,51 @@ def test_an_event_done_under_an_earlier_name_of_its_actor_is_a_duplicate(journal
     other = claim("two", actor="new.name")
     other.aliases = ("old.name",)
     assert isinstance(ask(journal, other), ClaimedRun)
+
+
+def test_a_fenced_attempt_does_not_forget_a_later_one_of_the_same_run(database: Database) -> None:
+    batch, first = batch_for(), claim()
+    with database.connect("test") as connection:
+        [(_, run)] = batch.apply(connection, [first], repeated=False)
+        assert isinstance(run, ClaimedRun)
+        taken = "update run set fence = 2, status = 'queued', wake = gen_random_uuid() returning wake"
+        [(wake,)] = connection.execute(taken).fetchall()
+        [(_, again)] = batch.apply(connection, [Resume(run.id, wake)], repeated=False)
+        assert isinstance(again, ClaimedRun)
+        assert again.fence == 3
+        [(_, late)] = batch.apply(
+            connection, [Record(run.id, run.fence, end=End("completed"))], repeated=False
+        )
+        assert late == Recorded(False)
+        batch.apply(connection, [Park(DeadLetter("undecodable", "x"))], repeated=False)
+        assert connection.execute("select live from worker").fetchall() == [([run.id],)]
+
+
+def test_a_run_ends_once_even_within_a_batch(database: Database) -> None:
+    batch, first = batch_for(), claim()
+    with database.connect("test") as connection:
+        connection.execute("create table effect (n int)")
+        batch.apply(connection, [first], repeated=False)
+        ends = [
+            Record(first.run_id, 1, end=End("completed", writes=[("insert into effect values (1)", ())])),
+            Record(first.run_id, 1, end=End("retrying", delay=timedelta(0))),
+        ]
+        answers = {id(record): answer for record, answer in batch.apply(connection, ends, repeated=False)}
+        assert [answers[id(record)] for record in ends] == [Recorded(True), Recorded(False)]
+        assert connection.execute("select status from run").fetchall() == [("completed",)]
+
+
+def test_a_statement_that_raises_a_state_of_trouble_itself_blocks_nobody(
+    database: Database, journal: Journal
+) -> None:
+    with database.once("test") as connection:
+        connection.execute(
+            "create function away() returns int language plpgsql as $$ begin "
+            "raise exception 'the foreign server is away' using errcode = '08001'; end $$"
+        )
+    guilty, innocent = ask(journal, claim()), ask(journal, claim())
+    blamed = journal.ask(
+        Record(guilty.id, guilty.fence, end=End("completed", writes=[("select away()", ())]))
+    )
+    assert ask(journal, Record(innocent.id, innocent.fence, end=End("completed"))) == Recorded(True)
+    assert isinstance(blamed.exception(20), JournalError)

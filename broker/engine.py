@@ -26,16 +26,18 @@ from broker.errors import JournalError
 from broker.failures import Failures
 from broker.intake import Intake
 from broker.journal.batch import Batch, Identity, Outbox
-from broker.journal.intents import Answer, ClaimedRun, DeadLetter, End, FailedAttempt, Record, Sent
+from broker.journal.intents import ClaimedRun, Record, Sent
 from broker.journal.writer import Journal
 from broker.keeper import Keeper
 from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
 from broker.outbox import Relay, StoredOutbox
 from broker.perform import Performer
+from broker.reading import Reader
 from broker.retention import Retention
 from broker.run.tools import Tools
 from broker.settings import Settings
+from broker.settlement import Settlement
 from broker.signals import TimeLimitReached
 from broker.takeover import Takeover
 from broker.timers import Timers
@@ -44,9 +46,6 @@ from broker.transports.postgres import PostgresTransport
 from broker.transports.postgres.outbox import RoutedOutbox
 from broker.work import Work
 from broker.worker import Loop, Settler, Threads
-
-HAND_BACK_SECONDS = 2.0
-"""How long a stopping process waits for room to hand a run back."""
 
 _RELEASE_OUTBOX = "update outbox set send_at = clock(), held_by = null where held_by = %s"
 _SIGN_OFF = """
@@ -91,27 +90,32 @@ class Engine:
             outbox.ledger = self.journal
         self._pool = self.database.pool(f"actors {self.identity.name}", settings.threads + 2)
         self._failures = Failures(broker, settings.source)
-        self._records = threading.BoundedSemaphore(settings.records_in_flight)
+        self._settlement = Settlement(self.journal, self._failures, settings.records_in_flight)
         self._performer = Performer(
             broker,
             source=settings.source,
             tools=self._tools,
-            settle=self._settle,
+            settle=self._settlement.settle,
             max_bytes=settings.hard_event_bytes,
         )
+        self._settlement.failed = self._performer.refused
         settler = Settler(self._performer, self._finished)
         self._threads = Threads(broker, settler, settings.threads)
         self._loop = Loop(broker, self._performer, settler)
-        self._intake = Intake(
+        reader = Reader(
             broker,
-            self.journal,
             self._topology,
-            self._hand_over,
-            sync_room=settings.threads * 2 if claim_ahead else settings.threads,
-            async_room=settings.async_slots,
             max_bytes=settings.hard_event_bytes,
             dedup_window=settings.dedup_window,
             pipelines=pipelines or {},
+        )
+        self._intake = Intake(
+            broker,
+            self.journal,
+            reader,
+            self._hand_over,
+            sync_room=settings.threads * 2 if claim_ahead else settings.threads,
+            async_room=settings.async_slots,
         )
         self.keeper = self._keeper()
         self._stopped = False
@@ -122,7 +126,7 @@ class Engine:
         )
         broker.policy(TimeLimit).on_stuck = self._stuck
         broker.perform = self._performer.perform
-        broker.records_full = lambda: self._records._value <= 1
+        broker.records_full = self._settlement.full
         broker.transaction_recorded = self._transaction_recorded
 
     def start(self) -> None:
@@ -150,6 +154,7 @@ class Engine:
         if self._stopped:
             return True
         self._stopped = True
+        self._settlement.hurry()
         limit = grace if grace is not None else self._settings.grace
         self._transport.unsubscribe()
         self._intake.stop()
@@ -205,38 +210,6 @@ class Engine:
             self._batch.forget(record)
         return held
 
-    def _settle(self, record: Record, work: Work) -> None:
-        if not self._records.acquire(timeout=HAND_BACK_SECONDS if self._stopped else None):
-            raise JournalError(
-                f"run {work.claimed.id} is left to the takeover: PostgreSQL does not take records"
-            )
-
-        def settled(answer: Answer | BaseException) -> None:
-            self._records.release()
-            if isinstance(answer, BaseException):
-                self._refused(work, answer)
-
-        self.journal.submit(record, settled)
-
-    def _refused(self, work: Work, error: BaseException) -> None:
-        """PostgreSQL refuses the outcome (a constraint, a faulty statement of the author's): then the attempt has failed. If that
-        is refused too, the least that can be said is recorded, and nothing is left running."""
-        claimed = work.claimed
-        if work.refusals == 0:
-            record = self._performer.refused(work, error)
-        elif work.refusals == 1:
-            letter = DeadLetter(
-                "cannot be recorded", "PostgreSQL refused the outcome and its failure", queue=claimed.actor
-            )
-            record = Record(claimed.id, claimed.fence, end=End("failed", reason=letter.reason, dead=letter))
-        else:
-            log.error("outcome_refused", run_id=str(claimed.id), error=str(error))
-            return
-        work.refusals += 1
-        self.journal.submit(
-            record, lambda answer: self._refused(work, answer) if isinstance(answer, BaseException) else None
-        )
-
     def _stuck(self, work: Work) -> None:
         """From the watchdog: a body sits in C past its limit. Its attempt fails now, another thread takes its slot, and what the
         lost thread may still write is refused by the run's row, which is not `running` any more."""
@@ -257,21 +230,13 @@ class Engine:
         """From the journal's thread: a claimed run, to whoever performs it."""
         actor = self._broker.find_actor(claimed.actor)
         if actor is None:
-            return self._orphan(claimed, asynchronous_lane)
+            return self._settlement.orphan(claimed, lambda: self._intake.finished(asynchronous_lane))
         work = Work(actor, claimed, asynchronous_lane=asynchronous_lane)
         if actor.asynchronous:
             self._loop.perform(work)
         else:
             self._threads.perform(work)
         return None
-
-    def _orphan(self, claimed: ClaimedRun, asynchronous_lane: bool) -> None:
-        """A wake-up for a run whose actor this process does not know: it was removed or renamed without an alias."""
-        error = f"no actor is named {claimed.actor}: declare it again, or give its new name aliases=({claimed.actor!r},)"
-        end = self._failures.given_up(claimed, "code changed", FailedAttempt("CodeChangedError", error))
-        self.journal.submit(
-            Record(claimed.id, claimed.fence, end=end), lambda _: self._intake.finished(asynchronous_lane)
-        )
 
     def _finished(self, asynchronous: bool) -> None:
         self._intake.finished(asynchronous)

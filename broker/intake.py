@@ -1,4 +1,4 @@
-"""From a delivery to a claim: decode, validate, ask the journal, settle the delivery, hand the run on.
+"""From a delivery to a claim: read it, ask the journal, settle the delivery, hand the run on.
 
 Claims are made only while there is room (one ahead per slot), so the backlog stays in the queue, where others can take it.
 """
@@ -6,21 +6,16 @@ Claims are made only while there is room (one ahead per slot), so the backlog st
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
 
 from broker.broker import CallboardBroker
-from broker.codec import LATE, WakeUp, decode
-from broker.digest import digest
-from broker.errors import EventError, EventTooLargeError, JournalError, UndecodableError
-from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Intent, Park, Recorded, Resume
+from broker.errors import JournalError
+from broker.journal.intents import Answer, ClaimedRun, Intent, Park, Recorded, Resume
 from broker.journal.writer import Journal
-from broker.topology import Topology
+from broker.reading import Reader, park
 from broker.transports.base import Delivery
-from schemas import Envelope, InvalidPayload, UnknownType, UnknownVersion, find, validate
 
 log = structlog.get_logger(__name__)
 
@@ -46,22 +41,16 @@ class Intake:
         self,
         broker: CallboardBroker,
         journal: Journal,
-        topology: Topology,
+        reader: Reader,
         hand_over: HandOver,
         *,
         sync_room: int,
         async_room: int,
-        max_bytes: int,
-        dedup_window: timedelta,
-        pipelines: dict[tuple[str, str], str],
     ) -> None:
         self._broker = broker
         self._journal = journal
-        self._topology = topology
+        self._reader = reader
         self._hand_over = hand_over
-        self._max_bytes = max_bytes
-        self._dedup_window = dedup_window
-        self._pipelines = pipelines
         self._lanes = {False: Lane(sync_room), True: Lane(async_room)}
         self._lock = threading.Lock()
         self._claiming = 0
@@ -100,7 +89,7 @@ class Intake:
 
     def _pump(self, lane: Lane) -> None:
         while (delivery := self._next(lane)) is not None:
-            intent = self._intent(delivery)
+            intent = self._reader.read(delivery)
             try:
                 self._journal.submit(intent, partial(self._answered, lane, delivery, intent))
             except JournalError:
@@ -117,79 +106,6 @@ class Intake:
                     self._claiming += 1
                     return delivery
             return None
-
-    def _intent(self, delivery: Delivery) -> Intent:
-        """What to ask of the journal. Never raises: what cannot be a run is parked."""
-        try:
-            return self._read(delivery)
-        except Exception as error:
-            # A validator of the author's may raise anything; its text may hold the payload.
-            broken = UndecodableError(f"its validation raised {type(error).__name__}", field="data")
-            return _park(delivery, "invalid payload", broken)
-
-    def _read(self, delivery: Delivery) -> Intent:
-        try:
-            message = decode(
-                delivery.body, delivery.headers, delivery.content_type, max_bytes=self._max_bytes
-            )
-        except EventError as error:
-            return _park(
-                delivery, "too large" if isinstance(error, EventTooLargeError) else "undecodable", error
-            )
-        if isinstance(message, WakeUp):
-            return Resume(message.run_id, message.wake, delivery.row_id)
-        if delivery.queue in self._topology.house_queues:
-            return self._house(delivery, message)
-        return self._claim(delivery, message)
-
-    def _claim(self, delivery: Delivery, envelope: Envelope) -> Intent:
-        actor = self._broker.actor_of_queue(delivery.queue)
-        try:
-            event = validate(envelope.type, envelope.version, envelope.data)
-            payload = digest(envelope.data)
-        except UndecodableError as error:
-            return _park(delivery, "invalid payload", error, envelope)
-        except UnknownType as error:
-            return _park(delivery, "unknown type", error, envelope, "type")
-        except UnknownVersion as error:
-            return _park(delivery, "unknown version", error, envelope, "schemaversion")
-        except InvalidPayload as error:
-            return _park(delivery, "invalid payload", error, envelope, ", ".join(error.fields))
-        if actor is None or not isinstance(event, actor.hears):
-            wrong = UndecodableError(f"{delivery.queue} does not hear {envelope.type}", field="type")
-            return _park(delivery, "unknown type", wrong, envelope, "type")
-        if datetime.now(UTC) - envelope.time > self._dedup_window and LATE not in delivery.headers:
-            old = UndecodableError(
-                f"it is older than {self._dedup_window.days} days: whether it was done is forgotten",
-                field="time",
-            )
-            return _park(delivery, "too old to know", old, envelope)
-        if envelope.traceparent is None:
-            # Fixed before the claim, so that every attempt of the run and all that follows is in one trace.
-            traceparent, tracestate = self._broker.traced(envelope.type, envelope.id)
-            envelope = replace(envelope, traceparent=traceparent, tracestate=tracestate)
-        pipeline = self._pipelines.get((actor.name, envelope.type))
-        return Claim(
-            actor.name,
-            envelope,
-            event,
-            payload,
-            delivery.queue,
-            pipeline,
-            delivery.row_id,
-            aliases=actor.aliases,
-        )
-
-    def _house(self, delivery: Delivery, envelope: Envelope) -> Park:
-        if delivery.queue == self._topology.dead:
-            gone = UndecodableError("RabbitMQ gave the message up; see its x-death header", field=None)
-            return _park(delivery, "delivery limit", gone, envelope)
-        try:
-            find(envelope.type)
-        except UnknownType as error:
-            return _park(delivery, "unknown type", error, envelope, "type")
-        unheard = UndecodableError(f"no actor hears {envelope.type}", field="type")
-        return _park(delivery, "unheard", unheard, envelope)
 
     def _answered(
         self, lane: Lane, delivery: Delivery, intent: Intent, answer: Answer | BaseException
@@ -233,32 +149,5 @@ class Intake:
                 lane.room += 1
             self._claim_ended()
             return
-        park = _park(delivery, "cannot be recorded", error)
-        self._journal.submit(park, partial(self._answered, lane, delivery, park))
-
-
-def _park(
-    delivery: Delivery,
-    reason: str,
-    error: BaseException,
-    envelope: Envelope | None = None,
-    field: str | None = None,
-) -> Park:
-    """A dead letter with the raw message. Its text names the field and never a value."""
-    traceparent = envelope.traceparent if envelope else None
-    return Park(
-        DeadLetter(
-            reason,
-            str(error).replace("\0", "\\0"),
-            queue=delivery.queue,
-            event_id=envelope.id if envelope else None,
-            event_source=envelope.source if envelope else None,
-            event_type=envelope.type if envelope else None,
-            field=field or getattr(error, "field", None),
-            body=delivery.body,
-            headers={name: value.replace("\0", "") for name, value in delivery.headers.items()},
-            content_type=delivery.content_type.replace("\0", ""),
-            trace_id=traceparent.split("-")[1] if traceparent else None,
-        ),
-        delivery.row_id,
-    )
+        parked = park(delivery, "cannot be recorded", error)
+        self._journal.submit(parked, partial(self._answered, lane, delivery, parked))

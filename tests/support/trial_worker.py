@@ -30,13 +30,13 @@ CRASHED = 77
 
 def _points() -> dict[str, tuple[Any, str, str]]:
     """name → (where, function, before or after its call)."""
-    from broker import intake, outbox, perform, takeover, timers
+    from broker import intake, outbox, perform, reading, takeover, timers
     from broker.journal import batch, records, writer
     from broker.run import synchronous
     from tests.support import trial
 
     return {
-        "after receive": (intake.Intake, "_intent", "before"),
+        "after receive": (reading.Reader, "read", "before"),
         "before claim commit": (batch, "write_claims", "after"),
         "after claim": (intake.Intake, "_answered", "before"),
         "mid-step": (trial, "work", "before"),

@@ -34,11 +34,8 @@ def make_stage(request: pytest.FixtureRequest, dsn: str) -> Iterator[MakeStage]:
     with ExitStack() as stages:
 
         def make(actors: Sequence[Actor[Any, Any]], **options: Any) -> Stage:
-            settings = Settings(
-                namespace=namespace,
-                sweep_interval=timedelta(milliseconds=20),
-                **{"threads": 4, **options.pop("settings", {})},
-            )
+            quick = Settings(namespace=namespace, threads=4, sweep_interval=timedelta(milliseconds=20))
+            settings = quick.model_copy(update=options.pop("settings", {}))
             transport = None
             if request.param == "rabbitmq":
                 url = request.getfixturevalue("rabbit").url

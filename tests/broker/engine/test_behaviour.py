@@ -6,9 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import dramatiq
 import pytest
-from dramatiq.middleware import SkipMessage
 
 from broker.dead_letters import list_letters, replay
 from broker.testing import Stage
@@ -318,94 +316,3 @@ def test_publishing_in_ones_own_transaction_follows_its_fate(make_stage: MakeSta
     eventually(lambda: "answered 2" in diary)
     stage.drain()
     assert "prepare 1" not in diary
-
-
-class Broken(dramatiq.Middleware):
-    def before_process_message(self, broker: object, message: object) -> None:
-        if cast.fails("hook"):
-            raise RuntimeError("the hook is broken")
-        if cast.fails("skip"):
-            raise SkipMessage("not today")
-
-
-def test_a_broken_hook_closes_the_door(make_stage: MakeStage) -> None:
-    stage = make_stage([cast.answer])
-    stage.broker.add_middleware(Broken())
-    trouble["hook"] = 1
-    stage.publish(cast.CastAnswered(n=1))
-    eventually(lambda: statuses(stage) == [("cast.answer", "retrying", 1)])
-    assert diary == []
-    stage.clock.advance(timedelta(minutes=10))
-    eventually(lambda: diary == ["answered 1"])
-
-
-def test_a_hook_may_skip_a_run(make_stage: MakeStage) -> None:
-    stage = make_stage([cast.answer])
-    stage.broker.add_middleware(Broken())
-    trouble["skip"] = 1
-    stage.publish(cast.CastAnswered(n=1))
-    eventually(lambda: statuses(stage) == [("cast.answer", "skipped", 1)])
-    assert diary == []
-
-
-@pytest.mark.interrupts
-def test_a_body_stuck_outside_python_is_fenced_off_and_its_slot_comes_back(make_stage: MakeStage) -> None:
-    stage = make_stage([cast.stick], settings={"threads": 1})
-    stage.rows(STAGEHAND)
-    stage.publish(cast.CastStuck(seconds=3))
-    eventually(lambda: letters(stage) == [("attempts used up", None)])
-    assert diary == []
-    stage.publish(cast.CastStuck(seconds=0))
-    eventually(lambda: diary == ["went on"])
-    assert stage.engine.worn.is_set()
-    # The lost thread comes back to an interrupt, or to a fence: either way it writes nothing.
-    eventually(cast.came_back.is_set)
-    stage.drain()
-    assert stage.rows("select count(*) from stagehand") == [(0,)]
-    assert stage.rows("select status, count(*) from run group by 1 order by 1") == [
-        ("completed", 1),
-        ("failed", 1),
-    ]
-
-
-def test_a_key_that_cannot_be_made_is_parked_and_kills_nobody(make_stage: MakeStage) -> None:
-    stage = make_stage([cast.pick, cast.answer])
-    stage.publish(cast.CastPicked(items=[]))
-    stage.publish(cast.CastPicked(items=[1]))
-    eventually(lambda: diary == ["picked 1"])
-    eventually(lambda: letters(stage) == [("cannot be recorded", None)])
-
-
-def test_a_parameter_that_is_no_json_fails_its_attempt_alone(make_stage: MakeStage) -> None:
-    stage = make_stage([cast.scribble, cast.answer])
-    stage.publish(cast.CastScribbled(n=1))
-    stage.publish(cast.CastAnswered(n=2))
-    stage.drain()
-    assert letters(stage) == [("attempts used up", None)]
-    assert diary == ["answered 2"]
-
-
-def test_an_error_text_that_no_database_keeps_is_kept_in_another_spelling(make_stage: MakeStage) -> None:
-    stage = make_stage([cast.mumble])
-    stage.publish(cast.CastMumbled(text="x"))
-    stage.drain()
-    [(error,)] = stage.rows("select error from dead_letter")
-    assert "\\udc80" in error
-
-
-def test_a_failure_too_large_to_be_told_whole_is_told_without_its_event(make_stage: MakeStage) -> None:
-    stage = make_stage([cast.burst, cast.hear_failure])
-    stage.publish(cast.CastBurst(text="x" * 1_048_500))
-    stage.drain()
-    assert diary == ["failure of cast.burst: not retriable"]
-
-
-def test_a_validator_that_raises_anything_parks_its_event(make_stage: MakeStage) -> None:
-    stage = make_stage([cast.count, cast.answer])
-    good = {"cloudEvents_specversion": "1.0", "cloudEvents_source": "t", "cloudEvents_type": "cast.counted"}
-    for id, body in (("1", b'{"word": "missing"}'), ("2", b'{"word": "one"}')):
-        stage.transport.publish([WireMessage("cast.counted", body, {**good, "cloudEvents_id": id})]).result(
-            10
-        )
-    eventually(lambda: diary == ["counted one"])
-    eventually(lambda: letters(stage) == [("invalid payload", "data")])

@@ -1,0 +1,132 @@
+"""What a delivery means: a claim, a wake-up, or a dead letter that names the field at fault. No I/O."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from broker.broker import CallboardBroker
+from broker.codec import LATE, WakeUp, decode
+from broker.digest import digest
+from broker.errors import EventError, EventTooLargeError, UndecodableError
+from broker.journal.intents import Claim, DeadLetter, Intent, Park, Resume
+from broker.topology import Topology
+from broker.transports.base import Delivery
+from schemas import Envelope, InvalidPayload, UnknownType, UnknownVersion, find, validate
+
+
+class Reader:
+    """Reads the deliveries of one process. `pipelines` names the pipeline of an (actor, event type)."""
+
+    def __init__(
+        self,
+        broker: CallboardBroker,
+        topology: Topology,
+        *,
+        max_bytes: int,
+        dedup_window: timedelta,
+        pipelines: dict[tuple[str, str], str],
+    ) -> None:
+        self._broker = broker
+        self._topology = topology
+        self._max_bytes = max_bytes
+        self._dedup_window = dedup_window
+        self._pipelines = pipelines
+
+    def read(self, delivery: Delivery) -> Intent:
+        """What to ask of the journal. Never raises: what cannot be a run is parked."""
+        try:
+            return self._read(delivery)
+        except Exception as error:
+            # A validator of the author's may raise anything; its text may hold the payload.
+            broken = UndecodableError(f"its validation raised {type(error).__name__}", field="data")
+            return park(delivery, "invalid payload", broken)
+
+    def _read(self, delivery: Delivery) -> Intent:
+        try:
+            message = decode(
+                delivery.body, delivery.headers, delivery.content_type, max_bytes=self._max_bytes
+            )
+        except EventError as error:
+            return park(
+                delivery, "too large" if isinstance(error, EventTooLargeError) else "undecodable", error
+            )
+        if isinstance(message, WakeUp):
+            return Resume(message.run_id, message.wake, delivery.row_id)
+        if delivery.queue in self._topology.house_queues:
+            return self._house(delivery, message)
+        return self._claim(delivery, message)
+
+    def _claim(self, delivery: Delivery, envelope: Envelope) -> Intent:
+        actor = self._broker.actor_of_queue(delivery.queue)
+        try:
+            event = validate(envelope.type, envelope.version, envelope.data)
+            payload = digest(envelope.data)
+        except UndecodableError as error:
+            return park(delivery, "invalid payload", error, envelope)
+        except UnknownType as error:
+            return park(delivery, "unknown type", error, envelope, "type")
+        except UnknownVersion as error:
+            return park(delivery, "unknown version", error, envelope, "schemaversion")
+        except InvalidPayload as error:
+            return park(delivery, "invalid payload", error, envelope, ", ".join(error.fields))
+        if actor is None or not isinstance(event, actor.hears):
+            wrong = UndecodableError(f"{delivery.queue} does not hear {envelope.type}", field="type")
+            return park(delivery, "unknown type", wrong, envelope, "type")
+        if datetime.now(UTC) - envelope.time > self._dedup_window and LATE not in delivery.headers:
+            old = UndecodableError(
+                f"it is older than {self._dedup_window.days} days: whether it was done is forgotten",
+                field="time",
+            )
+            return park(delivery, "too old to know", old, envelope)
+        if envelope.traceparent is None:
+            # Fixed before the claim, so that every attempt of the run and all that follows is in one trace.
+            traceparent, tracestate = self._broker.traced(envelope.type, envelope.id)
+            envelope = replace(envelope, traceparent=traceparent, tracestate=tracestate)
+        pipeline = self._pipelines.get((actor.name, envelope.type))
+        return Claim(
+            actor.name,
+            envelope,
+            event,
+            payload,
+            delivery.queue,
+            pipeline,
+            delivery.row_id,
+            aliases=actor.aliases,
+        )
+
+    def _house(self, delivery: Delivery, envelope: Envelope) -> Park:
+        if delivery.queue == self._topology.dead:
+            gone = UndecodableError("RabbitMQ gave the message up; see its x-death header", field=None)
+            return park(delivery, "delivery limit", gone, envelope)
+        try:
+            find(envelope.type)
+        except UnknownType as error:
+            return park(delivery, "unknown type", error, envelope, "type")
+        unheard = UndecodableError(f"no actor hears {envelope.type}", field="type")
+        return park(delivery, "unheard", unheard, envelope)
+
+
+def park(
+    delivery: Delivery,
+    reason: str,
+    error: BaseException,
+    envelope: Envelope | None = None,
+    field: str | None = None,
+) -> Park:
+    """A dead letter with the raw message. Its text names the field and never a value."""
+    traceparent = envelope.traceparent if envelope else None
+    return Park(
+        DeadLetter(
+            reason,
+            str(error).replace("\0", "\\0"),
+            queue=delivery.queue,
+            event_id=envelope.id if envelope else None,
+            event_source=envelope.source if envelope else None,
+            event_type=envelope.type if envelope else None,
+            field=field or getattr(error, "field", None),
+            body=delivery.body,
+            headers={name: value.replace("\0", "") for name, value in delivery.headers.items()},
+            content_type=delivery.content_type.replace("\0", ""),
+            trace_id=traceparent.split("-")[1] if traceparent else None,
+        ),
+        delivery.row_id,
+    )

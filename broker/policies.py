@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 from broker.errors import ConfigurationError
 from broker.keys import Key, resolve
@@ -55,5 +56,6 @@ class Idempotency:
         return _key_function(self.key, heard)
 
 
+@lru_cache(maxsize=1024)
 def _key_function(key: Key | None, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
     return (lambda _event: "") if key is None else resolve(key, *heard)

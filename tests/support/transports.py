@@ -1,14 +1,20 @@
 """What tests of a transport need: messages, a sink that remembers, a wire on which transports meet."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from broker.topology import Topology, topology
+from broker.topology import Binding, Topology
 from broker.transports.base import Delivery, Transport, WireMessage
 from tests.support.waiting import eventually
+
+
+def exact_topology(namespace: str, hears: Mapping[str, Iterable[str]]) -> Topology:
+    """A topology whose queues are named exactly so: a test has made the names its own already."""
+    bindings = sorted((event_type, queue) for queue, types in hears.items() for event_type in types)
+    return Topology(namespace, tuple(sorted(hears)), tuple(Binding(*pair) for pair in bindings))
 
 
 def message(
@@ -75,7 +81,7 @@ class Wire(Generic[Kind]):
 
     def topology(self, **hears: Sequence[str]) -> Topology:
         """Given as name of a queue = the event types it hears."""
-        return topology(self.namespace, {self.queue(name): types for name, types in hears.items()})
+        return exact_topology(self.namespace, {self.queue(name): types for name, types in hears.items()})
 
     def close(self) -> None:
         for transport in self.made:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pika
 
-from broker.topology import Topology, topology
+from broker.topology import Topology
 from broker.transports.base import Delivery, WireMessage
 from broker.transports.rabbitmq import RabbitmqTransport
 from tests.support.waiting import eventually
@@ -64,7 +64,7 @@ class House:
 
     def topology(self, hears: Mapping[str, Sequence[str]]) -> Topology:
         """Queues named within this corner, given as {name: event types}."""
-        made = topology(self.namespace, {self.name(queue): types for queue, types in hears.items()})
+        made = exact_topology(self.namespace, {self.name(queue): types for queue, types in hears.items()})
         self._known.add(made)
         return made
 

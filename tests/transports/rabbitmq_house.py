@@ -13,6 +13,7 @@ import pika
 from broker.topology import Topology
 from broker.transports.base import Delivery, WireMessage
 from broker.transports.rabbitmq import RabbitmqTransport
+from tests.support.transports import exact_topology
 from tests.support.waiting import eventually
 
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 from broker.broker import CallboardBroker
 from broker.errors import CodeChangedError
 from broker.failures import Failures
-from broker.journal.intents import End, FailedAttempt, Record
+from broker.journal.intents import DeadLetter, End, FailedAttempt, Record
 from broker.middleware.backoff import Backoff, GiveUp
 from broker.run.asynchronous import AsyncRun
 from broker.run.core import Core, describe, storable
@@ -97,6 +97,13 @@ class Performer:
         )
         if end is not None:
             self._record(work, end)
+
+    def settle_plainly(self, work: Work) -> None:
+        """Its outcome cannot be put into words (describing it raised, twice): a dead letter all the same."""
+        letter = DeadLetter(
+            "cannot be recorded", "the outcome could not be described; see the log", queue=work.actor.name
+        )
+        self._record(work, End("failed", reason=letter.reason, dead=letter))
 
     def hand_back(self, work: Work) -> None:
         """Return an unstarted run: another worker may start it at once; no attempt is counted."""

@@ -103,8 +103,9 @@ class Settler:
         except JournalError:
             log.info("left_to_takeover", run_id=str(work.claimed.id))
         except Exception:
-            # Never let it end a thread: the run stays this process's and is taken over with it.
-            log.exception("outcome_not_recorded", run_id=str(work.claimed.id))
+            # It must neither end a thread nor be dropped: the least that can be said is recorded.
+            log.exception("outcome_without_words", run_id=str(work.claimed.id))
+            self._performer.settle_plainly(work)
         finally:
             if not work.replaced:
                 self._finished(work.asynchronous_lane)

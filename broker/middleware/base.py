@@ -8,6 +8,7 @@ Dramatiq's own hooks (`before_process_message` …) are emitted for every run to
 hook may refuse or observe; it never holds the only copy of an outcome, and an error in a before hook fails the attempt.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
@@ -34,13 +35,13 @@ class Policy(dramatiq.Middleware):
         return nullcontext()
 
 
-class Door(Policy):
-    """A policy that decides when. It fails closed: its error refuses the batch, which is repeated."""
+class Door(Policy, ABC):
+    """A policy that decides when. It fails closed: a run at whose door an error was raised is parked, not started."""
 
+    @abstractmethod
     def guards(self, actor: Actor) -> bool:  # type: ignore[type-arg]
         """Whether it has a say in this actor's runs; asked once, at boot."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self, cursor: Cursor, asked: Sequence[Asked], actors: Mapping[str, Actor]) -> None:  # type: ignore[type-arg]
         """Postpone or skip what may not start now. Runs inside the claim's transaction; must not commit."""
-        raise NotImplementedError

@@ -311,3 +311,19 @@ class CastCounted(Event, type="cast.counted"):
 @actor()
 def count(event: CastCounted, run: Run) -> None:
     diary.append(f"counted {event.word}")
+
+
+class UnspeakableError(Exception):
+    """An error whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class CastSilenced(Event, type="cast.silenced"):
+    n: int
+
+
+@actor(retry=FAST)
+def fall_silent(event: CastSilenced, run: Run) -> None:
+    raise UnspeakableError

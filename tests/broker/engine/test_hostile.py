@@ -124,3 +124,12 @@ def test_a_validator_that_raises_anything_parks_its_event(make_stage: MakeStage)
         )
     eventually(lambda: diary == ["counted one"])
     eventually(lambda: letters(stage) == [("invalid payload", "data")])
+
+
+def test_an_error_without_words_is_a_dead_letter_all_the_same(make_stage: MakeStage) -> None:
+    stage = make_stage([cast.fall_silent, cast.answer])
+    stage.publish(cast.CastSilenced(n=1))
+    stage.publish(cast.CastAnswered(n=2))
+    stage.drain()
+    assert letters(stage) == [("attempts used up", None)]
+    assert diary == ["answered 2"]

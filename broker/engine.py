@@ -29,6 +29,7 @@ from broker.journal.batch import Batch, Identity, Outbox
 from broker.journal.intents import ClaimedRun, Record, Sent
 from broker.journal.writer import Journal
 from broker.keeper import Keeper
+from broker.lane import Lane
 from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
 from broker.outbox import Relay, StoredOutbox
@@ -114,8 +115,8 @@ class Engine:
             self.journal,
             reader,
             self._hand_over,
-            sync_room=settings.threads * 2 if claim_ahead else settings.threads,
-            async_room=settings.async_slots,
+            sync_lane=Lane(settings.threads * 2, ahead=True) if claim_ahead else Lane(settings.threads),
+            async_lane=Lane(settings.async_slots),
         )
         self.keeper = self._keeper()
         self._stopped = False
@@ -139,7 +140,7 @@ class Engine:
         self.journal.ask(Sent(())).result()
         self._threads.start()
         self._loop.start()
-        prefetch = max(2 * self._settings.threads, 32)
+        prefetch = max(2 * self._settings.threads, 256)
         self._transport.subscribe(self._queues, self._intake, prefetch)
         log.info(
             "worker_started",
@@ -204,8 +205,7 @@ class Engine:
         return Tools(self.journal, work.guard, self._pool, self._write_record, self._broker.step_span)
 
     def _write_record(self, connection: Connection, record: Record) -> bool:
-        with connection.cursor() as cursor:
-            held = self._batch.write_one(cursor, record)
+        held = self._batch.write_one(connection, record)
         if not held:
             self._batch.forget(record)
         return held
@@ -217,7 +217,7 @@ class Engine:
         work.replaced = True
         self._performer.settle_unperformed(work, TimeLimitReached("the body is stuck outside Python"))
         self._threads.replace(work.thread)
-        self._finished(False)
+        self._finished(work)
         self.worn.set()
 
     def _transaction_recorded(self, record: Record, held: bool) -> None:
@@ -230,7 +230,7 @@ class Engine:
         """From the journal's thread: a claimed run, to whoever performs it."""
         actor = self._broker.find_actor(claimed.actor)
         if actor is None:
-            return self._settlement.orphan(claimed, lambda: self._intake.finished(asynchronous_lane))
+            return self._settlement.orphan(claimed, lambda: self._intake.gone(asynchronous_lane))
         work = Work(actor, claimed, asynchronous_lane=asynchronous_lane)
         if actor.asynchronous:
             self._loop.perform(work)
@@ -238,8 +238,9 @@ class Engine:
             self._threads.perform(work)
         return None
 
-    def _finished(self, asynchronous: bool) -> None:
-        self._intake.finished(asynchronous)
+    def _finished(self, work: Work) -> None:
+        lasted = time.monotonic() - work.began if work.began else 0.0
+        self._intake.finished(work.asynchronous_lane, self._broker.queue_of(work.actor), lasted)
 
 
 def _worker_id(transport: Transport) -> UUID:

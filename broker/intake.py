@@ -1,10 +1,8 @@
-"""From a delivery to a claim: read it, ask the journal, settle the delivery, hand the run on.
-
-Claims are made only while there is room (one ahead per slot), so the backlog stays in the queue, where others can take it.
+"""From a delivery to a claim: read it, ask the journal, settle the delivery, hand the run on. Claims are made only while there is
+room ([lane.py](lane.py)).
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -14,6 +12,7 @@ from broker.broker import CallboardBroker
 from broker.errors import JournalError
 from broker.journal.intents import Answer, ClaimedRun, Intent, Park, Recorded, Resume
 from broker.journal.writer import Journal
+from broker.lane import Lane
 from broker.reading import Reader, park
 from broker.transports.base import Delivery
 
@@ -26,14 +25,6 @@ HandOver = Callable[[ClaimedRun, bool], None]
 """Takes the run and the lane whose room it has: False the threads', True the loop's."""
 
 
-class Lane:
-    """Deliveries of one kind of actor (threads or coroutines) and the room for their runs."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.waiting: deque[Delivery] = deque()
-
-
 class Intake:
     """The sink of a process. `finished` frees the room of a run that has left its slot."""
 
@@ -44,14 +35,14 @@ class Intake:
         reader: Reader,
         hand_over: HandOver,
         *,
-        sync_room: int,
-        async_room: int,
+        sync_lane: Lane,
+        async_lane: Lane,
     ) -> None:
         self._broker = broker
         self._journal = journal
         self._reader = reader
         self._hand_over = hand_over
-        self._lanes = {False: Lane(sync_room), True: Lane(async_room)}
+        self._lanes = {False: sync_lane, True: async_lane}
         self._lock = threading.Lock()
         self._claiming = 0
         self._answered_all = threading.Condition(self._lock)
@@ -64,12 +55,17 @@ class Intake:
             lane.waiting.append(delivery)
         self._pump(lane)
 
-    def finished(self, asynchronous: bool) -> None:
-        """A run has left the room it was claimed for: the lane of its queue, which in quarantine is the threads' for all."""
+    def finished(self, asynchronous: bool, queue: str, lasted: float) -> None:
+        """A run has left the room it was claimed for, after so many seconds in its body: the lane of its queue, which in
+        quarantine is the threads' for all."""
         lane = self._lanes[asynchronous]
         with self._lock:
-            lane.room += 1
+            lane.leave(queue, lasted)
         self._pump(lane)
+
+    def gone(self, asynchronous: bool) -> None:
+        """A claimed run that nobody here can perform has been recorded."""
+        self._freed(self._lanes[asynchronous])
 
     def stop(self) -> None:
         """Take no more: what was not claimed goes back to its queue, and claims on their way are waited for, so that their runs
@@ -99,13 +95,9 @@ class Intake:
     def _next(self, lane: Lane) -> Delivery | None:
         """A delivery to claim, its room taken; None without delivery or room."""
         with self._lock:
-            while lane.waiting and lane.room > 0 and not self._stopped:
-                delivery = lane.waiting.popleft()
-                if delivery.alive:
-                    lane.room -= 1
-                    self._claiming += 1
-                    return delivery
-            return None
+            delivery = None if self._stopped else lane.take()
+            self._claiming += delivery is not None
+            return delivery
 
     def _answered(
         self, lane: Lane, delivery: Delivery, intent: Intent, answer: Answer | BaseException
@@ -117,6 +109,11 @@ class Intake:
             return self._settle(lane, delivery, answer)
         finally:
             self._claim_ended()
+
+    def _freed(self, lane: Lane) -> None:
+        with self._lock:
+            lane.give_back()
+        self._pump(lane)
 
     def _claim_ended(self) -> None:
         with self._answered_all:
@@ -131,9 +128,7 @@ class Intake:
             return
         if not isinstance(answer, Recorded):
             log.debug("delivery_declined", queue=delivery.queue, status=answer.status, reason=answer.reason)
-        with self._lock:
-            lane.room += 1
-        self._pump(lane)
+        self._freed(lane)
         return
 
     def _refused(self, lane: Lane, delivery: Delivery, intent: Intent, error: BaseException) -> None:
@@ -146,7 +141,7 @@ class Intake:
             else:
                 delivery.ack()
             with self._lock:
-                lane.room += 1
+                lane.give_back()
             self._claim_ended()
             return
         parked = park(delivery, "cannot be recorded", error)

@@ -1,5 +1,6 @@
 """Messages that leave a commit: kept as rows until they are confirmed, so that neither a crash nor an outage loses one."""
 
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
@@ -9,7 +10,6 @@ from uuid import UUID
 
 import structlog
 from psycopg import Connection, Cursor
-from psycopg.types.json import Jsonb
 
 from broker.codec import LATE
 from broker.errors import JournalError
@@ -25,8 +25,8 @@ reconnects; a dead worker's rows are freed at once by its takeover."""
 
 _STORE = """
 insert into outbox (id, routing_key, direct, body, headers, content_type, created_at, send_at, held_by)
-select o.id, o.routing_key, o.direct, o.body, o.headers, o.content_type, clock(), clock() + o.delay, o.held_by
-from unnest(%s::uuid[], %s::text[], %s::bool[], %s::bytea[], %s::jsonb[], %s::text[], %s::interval[], %s::uuid[])
+select o.id, o.routing_key, o.direct, o.body, o.headers::jsonb, o.content_type, clock(), clock() + o.delay, o.held_by
+from unnest(%b::uuid[], %b::text[], %b::bool[], %b::bytea[], %b::text[], %b::text[], %b::interval[], %b::uuid[])
      as o (id, routing_key, direct, body, headers, content_type, delay, held_by)
 on conflict (id) do nothing"""
 
@@ -52,7 +52,7 @@ def store(cursor: Cursor, messages: Sequence[Outgoing], held_by: UUID | None) ->
             out.message.routing_key,
             out.message.direct,
             out.message.body,
-            Jsonb({**out.message.headers, LATE: "delayed"} if out.delay else dict(out.message.headers)),
+            json.dumps({**out.message.headers, LATE: "delayed"} if out.delay else dict(out.message.headers)),
             out.message.content_type,
             out.delay if out.delay else (HOLD if held_by else timedelta(0)),
             None if out.delay else held_by,
@@ -69,8 +69,8 @@ class StoredOutbox:
         self._transport = transport
         self.ledger: Ledger | None = None
 
-    def write(self, cursor: Cursor, worker: UUID, messages: Sequence[Outgoing]) -> None:
-        store(cursor, messages, worker)
+    def write(self, connection: Connection, worker: UUID, messages: Sequence[Outgoing]) -> None:
+        store(connection.cursor(), messages, worker)
 
     def committed(self, messages: Sequence[Outgoing]) -> None:
         """Send what is due now. What is not confirmed is left to the sweep, at once."""

@@ -7,6 +7,7 @@ claimed ─ read ─ body ─ classify ─ record
 
 import asyncio
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -51,7 +52,7 @@ class Performer:
 
     def perform(self, work: Work) -> None:
         """A sync body, in a worker thread. Re-raises the body's error after its outcome was handed over, for after-hooks."""
-        work.thread = threading.get_ident()
+        work.thread, work.began = threading.get_ident(), time.monotonic()
         tools = self._tools(work)
         core = Core(work.claimed, source=self._source, traced=self._broker.traced, max_bytes=self._max_bytes)
         run = Run(core, tools)
@@ -71,6 +72,7 @@ class Performer:
 
     async def perform_async(self, work: Work, post: Callable[[Callable[[], None]], None]) -> None:
         """A coroutine, on the process's loop. It ends when its outcome is handed over."""
+        work.began = time.monotonic()
         tools = self._tools(work)
         core = Core(work.claimed, source=self._source, traced=self._broker.traced, max_bytes=self._max_bytes)
         end: End | None = None

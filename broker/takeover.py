@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 from broker.journal.intents import ClaimedRun, End, Record
 from broker.journal.records import write_records
 from broker.journal.resumes import read_runs
+from broker.journal.turns import run_alone
 from broker.outbox import store
 from broker.transports.postgres import RELEASE_HELD
 
@@ -131,13 +132,12 @@ class Takeover:
 
     def _bury_all(self, connection: Connection, spent: list[UUID]) -> None:
         """Dead letters for runs that killed too many workers; their actors' `on_failure` hears of it."""
-        with connection.cursor() as cursor:
-            cursor.execute(_HOLD_SPENT, (spent,))
-            records = [Record(run.id, run.fence, end=self._bury(run)) for run in read_runs(cursor, spent)]
-            write_records(cursor, records)
-            outgoing = [out for record in records if record.end is not None for out in record.end.outgoing]
-            if outgoing:
-                store(cursor, outgoing, None)
+        connection.execute(_HOLD_SPENT, (spent,))
+        records = [Record(run.id, run.fence, end=self._bury(run)) for run in read_runs(connection, spent)]
+        run_alone(write_records(connection, records))
+        outgoing = [out for record in records if record.end is not None for out in record.end.outgoing]
+        if outgoing:
+            store(connection.cursor(), outgoing, None)
 
 
 def _one(row: TupleRow | None) -> bool:

@@ -18,6 +18,8 @@ class Work:
     error: BaseException | None = None
     asynchronous_lane: bool = False
     """Whose room it holds: the lane of the queue it came from."""
+    began: float = 0.0
+    """When its body was entered, by the monotonic clock; 0 before."""
     thread: int = 0
     """The worker thread that performs it; 0 for a coroutine."""
     step: str | None = None

@@ -87,7 +87,7 @@ class Item:
 class Settler:
     """Stands where dramatiq expects a consumer: after a message its run must have an outcome."""
 
-    def __init__(self, performer: Performer, finished: Callable[[bool], None]) -> None:
+    def __init__(self, performer: Performer, finished: Callable[[Work], None]) -> None:
         self._performer = performer
         self._finished = finished
 
@@ -108,7 +108,7 @@ class Settler:
             self._performer.settle_plainly(work)
         finally:
             if not work.replaced:
-                self._finished(work.asynchronous_lane)
+                self._finished(work)
 
 
 class Threads(Worker):

@@ -1,11 +1,12 @@
 """One batch: everything that gathered while the last commit ran, applied in one transaction."""
 
 import threading
-from collections.abc import Iterable, Sequence
-from typing import LiteralString, Protocol
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 from uuid import UUID
 
-from psycopg import Connection, Cursor
+from psycopg import Connection
 
 from broker.journal.claims import write_claims
 from broker.journal.doors import Doors
@@ -31,24 +32,19 @@ from broker.journal.records import (
     write_records,
 )
 from broker.journal.resumes import write_resumes
+from broker.journal.turns import Writing, run_together
 
 _HEARTBEAT = """
 insert into worker (id, name, lock_key, version, started_at, heartbeat_at, live)
-values (%(id)s, %(name)s, %(lock_key)s, %(version)s, clock_timestamp(), clock_timestamp(), %(live)s)
+values (%(id)s, %(name)s, %(lock_key)s, %(version)s, clock_timestamp(), clock_timestamp(), %(live)b)
 on conflict (id) do update
 set live = excluded.live, heartbeat_at = case when %(locked)s then excluded.heartbeat_at else worker.heartbeat_at end"""
-
-_LOCK_TIMEOUTS: dict[bool, LiteralString] = {
-    False: "set local lock_timeout to '100ms'",
-    True: "set local lock_timeout to '30s'",
-}
-"""How long the shared commit waits for one row before that record has to go alone, and how long it waits there."""
 
 
 class Outbox(Protocol):
     """Where messages that leave a commit are kept: outbox rows, or deliveries routed at once."""
 
-    def write(self, cursor: Cursor, worker: UUID, messages: Sequence[Outgoing]) -> None:
+    def write(self, connection: Connection, worker: UUID, messages: Sequence[Outgoing]) -> None:
         """Part of the batch's transaction."""
         ...
 
@@ -82,19 +78,23 @@ class Batch:
     def apply(
         self, connection: Connection, intents: Sequence[Intent], *, repeated: bool, alone: bool = False
     ) -> list[tuple[Intent, Answer]]:
-        """One transaction. Raises psycopg errors; then nothing is committed unless the commit itself went unanswered.
+        """One transaction, in a pipeline. Raises psycopg errors; then nothing is committed unless the commit itself went
+        unanswered.
 
         `repeated` says that an earlier commit of these intents may have happened. `alone` is for one record on a connection
-        of its own: it may wait for a row, so it does not hold the worker's. Lock order: worker, runs, outbox.
+        of its own: it does not hold the worker's row. Lock order: worker, runs, outbox.
         """
-        coming = {i.run_id for i in intents if isinstance(i, Claim | Resume)}
-        with connection.transaction(), connection.cursor() as cursor:
-            cursor.execute(_LOCK_TIMEOUTS[alone])
-            if not alone:
-                with self._noting:
-                    live = {*self.live, *coming}
-                self.beat(cursor, live)
-            answers = self._write(cursor, intents, repeated=repeated)
+        try:
+            with connection.pipeline():
+                connection.execute("begin")
+                if not alone:
+                    self._beat(connection, intents)
+                answers = self._write(connection, intents, repeated=repeated)
+                connection.execute("commit")
+        except BaseException:
+            if not connection.closed:
+                connection.rollback()
+            raise
         with self._noting:
             for intent, answer in answers:
                 if isinstance(answer, ClaimedRun):
@@ -103,49 +103,61 @@ class Batch:
                     self._drop(intent)
         return answers
 
-    def beat(self, cursor: Cursor, live: Iterable[UUID]) -> None:
+    def _beat(self, connection: Connection, intents: Iterable[Intent]) -> None:
         """Say what this worker runs, and that it lives. Without the advisory lock the heartbeat stays as it was: a fresh one
         beside a free lock is how others recognise a dead worker."""
+        coming = {intent.run_id for intent in intents if isinstance(intent, Claim | Resume)}
+        with self._noting:
+            live = [*(coming | self.live.keys())]
         me = self.identity
         facts = {"id": me.id, "name": me.name, "lock_key": me.lock_key, "version": me.version}
-        cursor.execute(_HEARTBEAT, {**facts, "live": list(live), "locked": me.locked})
+        connection.execute(_HEARTBEAT, {**facts, "live": live, "locked": me.locked})
 
     def _write(
-        self, cursor: Cursor, intents: Sequence[Intent], *, repeated: bool
+        self, connection: Connection, intents: Sequence[Intent], *, repeated: bool
     ) -> list[tuple[Intent, Answer]]:
+        of = _sorted_by_kind(intents)
+        written = already_recorded(connection, of[Record]) if repeated and of[Record] else set[UUID]()
+        fresh = [record for record in of[Record] if record.token not in written]
+        writings: list[Writing[Any]] = []
+        if of[Claim]:
+            writings.append(write_claims(connection, self.identity.id, of[Claim], self.doors))
+        if of[Resume]:
+            writings.append(write_resumes(connection, self.identity.id, of[Resume], self.doors))
+        if fresh:
+            writings.append(self._write_records(connection, fresh))
+        self._settle(connection, of)
         done = Recorded(True)
-        answers: list[tuple[Intent, Answer]] = []
-        records = [i for i in intents if isinstance(i, Record)]
-        written = already_recorded(cursor, records) if repeated and records else set[UUID]()
-        answers += [(r, done) for r in records if r.token in written]
-        if fresh := [r for r in records if r.token not in written]:
-            recorded = write_records(cursor, fresh)
-            answers += recorded
-            leaving = [o for r, a in recorded if a.held and r.end is not None for o in r.end.outgoing]
-            if leaving:
-                self.outbox.write(cursor, self.identity.id, leaving)
-        if parked := [i for i in intents if isinstance(i, Park)]:
-            write_parked(cursor, parked)
-            answers += [(p, done) for p in parked]
-        if sent := [i for i in intents if isinstance(i, Sent)]:
-            delete_sent(cursor, sent)
-            answers += [(s, done) for s in sent]
-        if unsent := [i for i in intents if isinstance(i, Unsent)]:
-            release_unsent(cursor, unsent)
-            answers += [(u, done) for u in unsent]
-        if claims := [i for i in intents if isinstance(i, Claim)]:
-            answers += write_claims(cursor, self.identity.id, claims, self.doors)
-        if resumes := [i for i in intents if isinstance(i, Resume)]:
-            answers += write_resumes(cursor, self.identity.id, resumes, self.doors)
-        if rows := [
-            i.row_id for i in intents if isinstance(i, Claim | Resume | Park) and i.row_id is not None
-        ]:
-            delete_delivered(cursor, rows)
+        answers: list[tuple[Intent, Answer]] = [(r, done) for r in of[Record] if r.token in written]
+        answers += [(intent, done) for kind in (Park, Sent, Unsent) for intent in of[kind]]
+        for told in run_together(writings):
+            answers += told
         return answers
 
-    def write_one(self, cursor: Cursor, record: Record) -> bool:
+    def _write_records(
+        self, connection: Connection, records: Sequence[Record]
+    ) -> Writing[list[tuple[Record, Recorded]]]:
+        recorded = yield from write_records(connection, records)
+        leaving = [o for r, a in recorded if a.held and r.end is not None for o in r.end.outgoing]
+        if leaving:
+            self.outbox.write(connection, self.identity.id, leaving)
+        return recorded
+
+    def _settle(self, connection: Connection, of: Mapping[type, list[Any]]) -> None:
+        """What needs no answer but the commit."""
+        if of[Park]:
+            write_parked(connection, of[Park])
+        if of[Sent]:
+            delete_sent(connection, of[Sent])
+        if of[Unsent]:
+            release_unsent(connection, of[Unsent])
+        rows = [i.row_id for kind in (Claim, Resume, Park) for i in of[kind] if i.row_id is not None]
+        if rows:
+            delete_delivered(connection, rows)
+
+    def write_one(self, connection: Connection, record: Record) -> bool:
         """Write a record inside a transaction of the author's, as its last statements. False when the fence is lost."""
-        [(_, answer)] = self._write(cursor, [record], repeated=False)
+        [(_, answer)] = self._write(connection, [record], repeated=False)
         return isinstance(answer, Recorded) and answer.held
 
     def forget(self, record: Record) -> None:
@@ -156,6 +168,13 @@ class Batch:
     def _drop(self, record: Record) -> None:
         if self.live.get(record.run_id) == record.fence:
             del self.live[record.run_id]
+
+
+def _sorted_by_kind(intents: Iterable[Intent]) -> Mapping[type, list[Any]]:
+    of: defaultdict[type, list[Any]] = defaultdict(list)
+    for intent in intents:
+        of[type(intent)].append(intent)
+    return of
 
 
 def _has_left(record: Record, answer: Answer) -> bool:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from psycopg import Cursor
+from psycopg import Connection
 
 from broker.codec import encode
 from broker.journal.doors import Asked, Doors, at_the_doors
 from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Declined, Park
 from broker.journal.records import columns, write_parked
+from broker.journal.turns import Writing
 
 _CLAIM = """
 insert into run (id, event_id, event_source, actor, event_type, event_version, event_time, event, digest, subject,
@@ -16,9 +17,9 @@ insert into run (id, event_id, event_source, actor, event_type, event_version, e
                  status, attempt, fence, worker, created_at, started_at)
 select c.id, c.event_id, c.event_source, c.actor, c.event_type, c.event_version, c.event_time, c.event, c.digest, c.subject,
        c.correlation_id, c.causation_id, c.traceparent, c.tracestate, c.pipeline, c.token,
-       'running', 1, 1, %s, clock(), clock()
-from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::timestamptz[], %s::jsonb[], %s::bytea[],
-            %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::uuid[])
+       'running', 1, 1, %b, clock(), clock()
+from unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::int[], %b::timestamptz[], %b::jsonb[], %b::bytea[],
+            %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::uuid[])
      as c (id, event_id, event_source, actor, event_type, event_version, event_time, event, digest, subject, correlation_id,
            causation_id, traceparent, tracestate, pipeline, token)
 on conflict (event_id, event_source, actor) do nothing
@@ -27,20 +28,22 @@ returning id"""
 # After the insert, in a statement of its own: it sees rows that others committed while the insert waited for them.
 _FOUND = """
 select r.event_id, r.event_source, r.actor, r.id, r.claim, r.status, r.digest, r.fence, r.attempt, r.reason
-from run r join unnest(%s::text[], %s::text[], %s::text[]) as k (event_id, event_source, actor)
+from run r join unnest(%b::text[], %b::text[], %b::text[]) as k (event_id, event_source, actor)
   on r.event_id = k.event_id and r.event_source = k.event_source and r.actor = k.actor"""
 
 
 def write_claims(
-    cursor: Cursor, worker: UUID, claims: Sequence[Claim], doors: Doors
-) -> list[tuple[Claim, Answer]]:
+    connection: Connection, worker: UUID, claims: Sequence[Claim], doors: Doors
+) -> Writing[list[tuple[Claim, Answer]]]:
     """Insert the runs, read back those that were there before, ask the doors about the new ones."""
-    renamed = _done_before_renaming(cursor, [claim for claim in claims if claim.aliases])
+    renamed = _done_before_renaming(connection, [claim for claim in claims if claim.aliases])
     claims = [claim for claim in claims if claim.run_id not in renamed]
     first: dict[tuple[str, str, str], Claim] = {}
     for claim in sorted(claims, key=lambda claim: claim.key):
         first.setdefault(claim.key, claim)
-    fresh = _insert(cursor, worker, list(first.values()))
+    inserted = connection.execute(_CLAIM, [worker, *columns([_row(claim) for claim in first.values()])]) if first else ()
+    yield
+    fresh = {id for (id,) in inserted}
     answers: list[tuple[Claim, Answer]] = []
     older: list[Claim] = []
     asked: list[Asked] = []
@@ -51,28 +54,21 @@ def write_claims(
                 asked.append(Asked(claim.run_id, claim.actor, claim.event, fresh=True, reserved_at=None))
         else:
             older.append(claim)
-    answers += _found(cursor, older)
+    if older:
+        answers += yield from _found(connection, older)
     answers += [
         (claim, Declined("duplicate", "done under an earlier name of the actor"))
         for claim in renamed.values()
     ]
-    return at_the_doors(cursor, asked, answers, doors)
+    return at_the_doors(connection, asked, answers, doors)
 
 
-def _insert(cursor: Cursor, worker: UUID, claims: Sequence[Claim]) -> set[UUID]:
-    """The ids of the runs that are new."""
-    if not claims:
-        return set()
-    rows = columns([_row(claim) for claim in claims])
-    return {id for (id,) in cursor.execute(_CLAIM, [worker, *rows]).fetchall()}
-
-
-def _done_before_renaming(cursor: Cursor, claims: Sequence[Claim]) -> dict[UUID, Claim]:
+def _done_before_renaming(connection: Connection, claims: Sequence[Claim]) -> dict[UUID, Claim]:
     """Claims of renamed actors whose event has a run under an earlier name."""
     keys = [(c.envelope.id, c.envelope.source, alias) for c in claims for alias in c.aliases]
     if not keys:
         return {}
-    there = {(row[0], row[1], row[2]) for row in cursor.execute(_FOUND, columns(keys)).fetchall()}
+    there = {(row[0], row[1], row[2]) for row in connection.execute(_FOUND, columns(keys))}
     return {
         c.run_id: c
         for c in claims
@@ -80,11 +76,10 @@ def _done_before_renaming(cursor: Cursor, claims: Sequence[Claim]) -> dict[UUID,
     }
 
 
-def _found(cursor: Cursor, older: Sequence[Claim]) -> list[tuple[Claim, Answer]]:
+def _found(connection: Connection, older: Sequence[Claim]) -> Writing[list[tuple[Claim, Answer]]]:
     """What is there already: mine (an unanswered commit did write it), a duplicate, or another event under the same id."""
-    if not older:
-        return []
-    rows = cursor.execute(_FOUND, columns([claim.key for claim in older])).fetchall()
+    rows = connection.execute(_FOUND, columns([claim.key for claim in older]))
+    yield
     there = {(row[0], row[1], row[2]): row for row in rows}
     answers: list[tuple[Claim, Answer]] = []
     for claim in older:
@@ -95,7 +90,7 @@ def _found(cursor: Cursor, older: Sequence[Claim]) -> list[tuple[Claim, Answer]]
             )
             answers.append((claim, mine if status == "running" else Declined("postponed", reason or status)))
         elif bytes(digest) != claim.digest:
-            write_parked(cursor, [Park(_reused(claim, run_id))])
+            write_parked(connection, [Park(_reused(claim, run_id))])
             answers.append((claim, Declined("parked", "id reused")))
         else:
             answers.append((claim, Declined("duplicate", f"run {run_id} is {status}")))

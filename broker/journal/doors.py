@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 
 from broker.journal.intents import Answer, Claim, ClaimedRun, Declined, Resume
 from broker.journal.records import columns
@@ -20,7 +20,7 @@ set status = d.status, reason = d.reason, worker = null, due_at = d.due_at, rese
     attempt = case when d.fresh then 0 else r.attempt end,
     started_at = case when d.fresh then null else r.started_at end,
     finished_at = case when d.due_at is null then clock() end
-from unnest(%s::uuid[], %s::text[], %s::text[], %s::timestamptz[], %s::bool[]) as d (id, status, reason, due_at, fresh)
+from unnest(%b::uuid[], %b::text[], %b::text[], %b::timestamptz[], %b::bool[]) as d (id, status, reason, due_at, fresh)
 where r.id = d.id"""
 
 
@@ -64,16 +64,16 @@ class Doors(Protocol):
 
 
 def at_the_doors(
-    cursor: Cursor, asked: Sequence[Asked], answers: list[tuple[Asker, Answer]], doors: Doors
+    connection: Connection, asked: Sequence[Asked], answers: list[tuple[Asker, Answer]], doors: Doors
 ) -> list[tuple[Asker, Answer]]:
     """Let the doors decide, write what they declined, and tell those askers."""
     if not asked:
         return answers
-    doors.ask(cursor, asked)
+    doors.ask(connection.cursor(), asked)
     declined = {a.run_id: a for a in asked if a.status is not None}
     if not declined:
         return answers
-    cursor.execute(
+    connection.execute(
         _DECLINE, columns([(a.run_id, a.status, a.reason, a.due_at, a.fresh) for a in declined.values()])
     )
     return [(intent, _verdict(answer, declined)) for intent, answer in answers]

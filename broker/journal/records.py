@@ -9,22 +9,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg import Cursor
+from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from broker.journal.intents import DeadLetter, End, Park, Record, Recorded, Sent, Unsent
+from broker.journal.turns import Writing
 
 _HOLD = """
-select r.id from run r join unnest(%s::uuid[], %s::bigint[]) as k (id, fence) on r.id = k.id
+select r.id from run r join unnest(%b::uuid[], %b::bigint[]) as k (id, fence) on r.id = k.id
 where r.fence = k.fence and r.status = 'running' order by r.id for no key update of r"""
 
-_ALREADY = "select id, record from run where id = any(%s) and record = any(%s) for no key update"
+_ALREADY = "select id, record from run where id = any(%b) and record = any(%b) for no key update"
 
 _STEPS = """
 insert into step (run_id, name, occurrence, status, tries, due_at, result, error, attempt, started_at, finished_at)
 select run_id, name, occurrence, status, tries, clock() + delay, result, error, attempt, clock() - duration, clock()
-from unnest(%s::uuid[], %s::text[], %s::int[], %s::text[], %s::int[], %s::interval[], %s::jsonb[], %s::text[], %s::int[],
-            %s::interval[])
+from unnest(%b::uuid[], %b::text[], %b::int[], %b::text[], %b::int[], %b::interval[], %b::jsonb[], %b::text[], %b::int[],
+            %b::interval[])
      as s (run_id, name, occurrence, status, tries, delay, result, error, attempt, duration)
 on conflict (run_id, name, occurrence) do update
 set status = excluded.status, tries = excluded.tries, due_at = excluded.due_at, result = excluded.result,
@@ -36,7 +37,7 @@ update run r
 set status = e.status, record = e.token, result = coalesce(e.result, r.result), reason = e.reason,
     due_at = clock() + e.delay, wake = e.wake, sends = 0,
     finished_at = case when e.delay is null then clock() end
-from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::uuid[], %s::jsonb[], %s::text[], %s::interval[], %s::uuid[])
+from unnest(%b::uuid[], %b::bigint[], %b::text[], %b::uuid[], %b::jsonb[], %b::text[], %b::interval[], %b::uuid[])
      as e (id, fence, status, token, result, reason, delay, wake)
 where r.id = e.id and r.fence = e.fence and r.status = 'running'
 returning r.id"""
@@ -44,7 +45,7 @@ returning r.id"""
 _ATTEMPTS = """
 insert into attempt (run_id, rerun, attempt, failed_at, kind, error, trace, step, delay)
 select a.run_id, r.rerun, r.attempt, clock(), a.kind, a.error, a.trace, a.step, a.delay
-from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::interval[])
+from unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::interval[])
      as a (run_id, kind, error, trace, step, delay) join run r on r.id = a.run_id"""
 
 _DEAD_RUNS = """
@@ -58,7 +59,7 @@ select %s, clock(), %s, r.actor, r.actor, r.id, r.rerun, r.event_id, r.event_sou
 from run r where r.id = %s
 on conflict (id) do nothing"""
 
-_RELEASE_KEYS = "delete from limit_idempotency where run_id = any(%s) and not keep"
+_RELEASE_KEYS = "delete from limit_idempotency where run_id = any(%b) and not keep"
 
 _PARKED = """
 insert into dead_letter (id, created_at, reason, queue, actor, event_id, event_source, event_type, field, error, body, headers,
@@ -66,19 +67,19 @@ insert into dead_letter (id, created_at, reason, queue, actor, event_id, event_s
 values (%s, clock(), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 on conflict (id) do nothing"""
 
-_SENT = "delete from outbox where id = any(%s)"
-_UNSENT = "update outbox set send_at = clock(), held_by = null where id = any(%s)"
-_DELIVERED = "delete from delivery where id = any(%s)"
+_SENT = "delete from outbox where id = any(%b)"
+_UNSENT = "update outbox set send_at = clock(), held_by = null where id = any(%b)"
+_DELIVERED = "delete from delivery where id = any(%b)"
 
 
-def already_recorded(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:
+def already_recorded(connection: Connection, records: Sequence[Record]) -> set[UUID]:
     """Tokens of records that an unanswered commit did write. Waits for that
     commit's transaction to end: a plain read could miss it."""
-    rows = cursor.execute(_ALREADY, ([r.run_id for r in records], [r.token for r in records])).fetchall()
+    rows = connection.execute(_ALREADY, ([r.run_id for r in records], [r.token for r in records]))
     return {token for _, token in rows}
 
 
-def write_records(cursor: Cursor, records: Sequence[Record]) -> list[tuple[Record, Recorded]]:
+def write_records(connection: Connection, records: Sequence[Record]) -> Writing[list[tuple[Record, Recorded]]]:
     """Steps, then effects, then ends; what the fence does not hold for is left out whole."""
     first: dict[tuple[UUID, int], Record] = {}
     for record in records:
@@ -88,42 +89,45 @@ def write_records(cursor: Cursor, records: Sequence[Record]) -> list[tuple[Recor
     if twice:
         # A run ends once: a stuck body that comes back after all finds its end recorded, in this batch too.
         records = [record for record in records if record not in twice]
-    held = _hold(cursor, [record for record in records if record.locks])
+    held: set[UUID] = set()
+    if locking := [record for record in records if record.locks]:
+        held = yield from _hold(connection, locking)
     owned = [record for record in records if not record.locks or record.run_id in held]
-    _write_steps(cursor, [record for record in owned if record.steps])
-    _write_effects(cursor, [record.end for record in owned if record.end is not None and record.end.writes])
-    ended = _write_ends(cursor, [record for record in owned if record.end is not None])
+    _write_steps(connection, [record for record in owned if record.steps])
+    _write_effects(connection, [record.end for record in owned if record.end is not None and record.end.writes])
+    ended: set[UUID] = set()
+    if ending := [record for record in owned if record.end is not None]:
+        ended = yield from _write_ends(connection, ending)
     written = [(record, Recorded(record.run_id in (ended if record.end else held))) for record in records]
     return [*written, *((record, Recorded(False)) for record in twice)]
 
 
-def write_parked(cursor: Cursor, parked: Sequence[Park]) -> None:
+def write_parked(connection: Connection, parked: Sequence[Park]) -> None:
     """Dead letters without a run."""
-    rows = [_parked_row(park.letter) for park in parked]
-    cursor.executemany(_PARKED, rows)
+    connection.cursor().executemany(_PARKED, [_parked_row(park.letter) for park in parked])
 
 
-def delete_sent(cursor: Cursor, sent: Sequence[Sent]) -> None:
-    cursor.execute(_SENT, ([id for intent in sent for id in intent.ids],))
+def delete_sent(connection: Connection, sent: Sequence[Sent]) -> None:
+    connection.execute(_SENT, ([id for intent in sent for id in intent.ids],))
 
 
-def release_unsent(cursor: Cursor, unsent: Sequence[Unsent]) -> None:
-    cursor.execute(_UNSENT, ([id for intent in unsent for id in intent.ids],))
+def release_unsent(connection: Connection, unsent: Sequence[Unsent]) -> None:
+    connection.execute(_UNSENT, ([id for intent in unsent for id in intent.ids],))
 
 
-def delete_delivered(cursor: Cursor, row_ids: Sequence[int]) -> None:
+def delete_delivered(connection: Connection, row_ids: Sequence[int]) -> None:
     """Settle deliveries of the `postgres` transport in the commit that owns them."""
-    cursor.execute(_DELIVERED, (sorted(row_ids),))
+    connection.execute(_DELIVERED, (sorted(row_ids),))
 
 
-def _hold(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:
-    if not records:
-        return set()
+def _hold(connection: Connection, records: Sequence[Record]) -> Writing[set[UUID]]:
     keys = sorted({(record.run_id, record.fence) for record in records})
-    return {id for (id,) in cursor.execute(_HOLD, ([k[0] for k in keys], [k[1] for k in keys])).fetchall()}
+    rows = connection.execute(_HOLD, columns(keys))
+    yield
+    return {id for (id,) in rows}
 
 
-def _write_steps(cursor: Cursor, records: Sequence[Record]) -> None:
+def _write_steps(connection: Connection, records: Sequence[Record]) -> None:
     latest = {(r.run_id, s.name, s.occurrence): s for r in records for s in r.steps}
     if not latest:
         return
@@ -131,10 +135,10 @@ def _write_steps(cursor: Cursor, records: Sequence[Record]) -> None:
         (key[0], s.name, s.occurrence, s.status, s.tries, s.delay, s.result, s.error, s.attempt, s.duration)
         for key, s in sorted(latest.items())
     ]
-    cursor.execute(_STEPS, columns(rows))
+    connection.execute(_STEPS, columns(rows))
 
 
-def _write_effects(cursor: Cursor, ends: Sequence[End]) -> None:
+def _write_effects(connection: Connection, ends: Sequence[End]) -> None:
     """Each run's statements in their order; the n-th statements of all runs with the same text go to the server together."""
     for turn in range(max((len(end.writes) for end in ends), default=0)):
         together: dict[str, list[Any]] = defaultdict(list)
@@ -144,9 +148,9 @@ def _write_effects(cursor: Cursor, ends: Sequence[End]) -> None:
                 together[statement].append(_adapted(parameters))
         for statement, parameter_sets in together.items():
             if len(parameter_sets) == 1:
-                cursor.execute(statement.encode(), parameter_sets[0])
+                connection.execute(statement.encode(), parameter_sets[0])
             else:
-                cursor.executemany(statement.encode(), parameter_sets)
+                connection.cursor().executemany(statement.encode(), parameter_sets)
 
 
 def _adapted(parameters: Mapping[str, object] | Sequence[object]) -> Mapping[str, object] | Sequence[object]:
@@ -158,10 +162,8 @@ def _adapted(parameters: Mapping[str, object] | Sequence[object]) -> Mapping[str
     return [Jsonb(value) if isinstance(value, dict) else value for value in parameters]
 
 
-def _write_ends(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:
+def _write_ends(connection: Connection, records: Sequence[Record]) -> Writing[set[UUID]]:
     pairs = sorted(((r, r.end) for r in records if r.end), key=lambda pair: pair[0].run_id)
-    if not pairs:
-        return set()
     rows = [
         (
             r.run_id,
@@ -175,24 +177,25 @@ def _write_ends(cursor: Cursor, records: Sequence[Record]) -> set[UUID]:
         )
         for r, e in pairs
     ]
-    ended = {id for (id,) in cursor.execute(_ENDS, columns(rows)).fetchall()}
-    written = [(r, e) for r, e in pairs if r.run_id in ended]
-    _write_failures(cursor, written)
+    updated = connection.execute(_ENDS, columns(rows))
+    yield
+    ended = {id for (id,) in updated}
+    _write_failures(connection, [(r, e) for r, e in pairs if r.run_id in ended])
     return ended
 
 
-def _write_failures(cursor: Cursor, ends: Sequence[tuple[Record, End]]) -> None:
+def _write_failures(connection: Connection, ends: Sequence[tuple[Record, End]]) -> None:
     failed = [
         (r.run_id, f.kind, f.error, f.trace, f.step, f.delay) for r, e in ends if (f := e.failure) is not None
     ]
     if failed:
-        cursor.execute(_ATTEMPTS, columns(failed))
+        connection.execute(_ATTEMPTS, columns(failed))
     dead = [
         (d.id, d.reason, d.field, d.step, d.error, r.run_id) for r, e in ends if (d := e.dead) is not None
     ]
     if dead:
-        cursor.executemany(_DEAD_RUNS, dead)
-        cursor.execute(_RELEASE_KEYS, ([row[-1] for row in dead],))
+        connection.cursor().executemany(_DEAD_RUNS, dead)
+        connection.execute(_RELEASE_KEYS, ([row[-1] for row in dead],))
 
 
 def _parked_row(letter: DeadLetter) -> tuple[object, ...]:

@@ -1,20 +1,22 @@
 """How wake-ups of one batch are written: waiting runs taken up again, with what their earlier attempts left."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from psycopg import Cursor
+from psycopg import Connection
+from psycopg.rows import TupleRow
 
 from broker.journal.doors import Asked, Doors, at_the_doors
 from broker.journal.intents import Answer, ClaimedRun, Declined, Resume, StoredStep
 from broker.journal.records import columns
+from broker.journal.turns import Writing
 from schemas import Envelope
 
 _RESUME = """
 with waiting as (
     select r.id, r.status, r.reserved_at, k.token
-    from run r join unnest(%s::uuid[], %s::uuid[], %s::uuid[]) as k (id, wake, token) on r.id = k.id and r.wake = k.wake
+    from run r join unnest(%b::uuid[], %b::uuid[], %b::uuid[]) as k (id, wake, token) on r.id = k.id and r.wake = k.wake
     where r.status in ('queued', 'waiting', 'retrying') order by r.id for no key update of r)
 update run r
 set status = 'running', worker = %s, fence = r.fence + 1, claim = w.token, wake = null, due_at = null, sends = 0, reason = null,
@@ -27,24 +29,28 @@ _RESUMED = """
 select r.id, r.claim, r.actor, r.fence, r.attempt, r.rerun, r.crashes, r.pipeline, r.started_at, r.event_id,
        r.event_source, r.event_type, r.event_version, r.event_time, r.event::text, r.subject, r.correlation_id, r.causation_id,
        r.traceparent, r.tracestate
-from run r where r.id = any(%s) and r.claim = any(%s) and r.status = 'running'"""
+from run r where r.id = any(%b) and r.claim = any(%b) and r.status = 'running'"""
 
-_READ = _RESUMED.replace("r.id = any(%s) and r.claim = any(%s) and r.status = 'running'", "r.id = any(%s)")
+_READ = _RESUMED.replace("r.id = any(%b) and r.claim = any(%b) and r.status = 'running'", "r.id = any(%b)")
 
 _STORED = """
-select run_id, name, occurrence, status, tries, result::text, error, due_at - clock() from step where run_id = any(%s)"""
+select run_id, name, occurrence, status, tries, result::text, error, due_at - clock() from step where run_id = any(%b)"""
 
 
 def write_resumes(
-    cursor: Cursor, worker: UUID, resumes: Sequence[Resume], doors: Doors
-) -> list[tuple[Resume, Answer]]:
+    connection: Connection, worker: UUID, resumes: Sequence[Resume], doors: Doors
+) -> Writing[list[tuple[Resume, Answer]]]:
     """Take over waiting runs whose `wake` is still theirs, with what their earlier attempts left."""
     unique = {resume.wake: resume for resume in sorted(resumes, key=lambda resume: resume.run_id)}
     rows = [(resume.run_id, resume.wake, resume.token) for resume in unique.values()]
-    woken = {row[0]: row[1:] for row in cursor.execute(_RESUME, [*columns(rows), worker]).fetchall()}
-    keys = ([row[0] for row in rows], [row[2] for row in rows])
-    resumed = {row[1]: row for row in cursor.execute(_RESUMED, keys).fetchall()}
-    steps = _stored_steps(cursor, [row[0] for row in resumed.values()])
+    updated = connection.execute(_RESUME, [*columns(rows), worker])
+    found = connection.execute(_RESUMED, ([row[0] for row in rows], [row[2] for row in rows]))
+    yield
+    woken = {row[0]: row[1:] for row in updated}
+    resumed = {row[1]: row for row in found}
+    stored = connection.execute(_STORED, ([row[0] for row in resumed.values()],))
+    yield
+    steps = _stored_steps(stored)
     answers: list[tuple[Resume, Answer]] = []
     asked: list[Asked] = []
     for resume in resumes:
@@ -61,19 +67,17 @@ def write_resumes(
             continue
         if doors.guards(run.actor) and (event := doors.read(run)) is not None:
             asked.append(Asked(run.id, run.actor, event, fresh=run.attempt == 1, reserved_at=reserved_at))
-    return at_the_doors(cursor, asked, answers, doors)
+    return at_the_doors(connection, asked, answers, doors)
 
 
-def read_runs(cursor: Cursor, ids: Sequence[UUID]) -> list[ClaimedRun]:
+def read_runs(connection: Connection, ids: Sequence[UUID]) -> list[ClaimedRun]:
     """Runs as they stand, without their steps."""
-    return [_resumed_run(row, {}) for row in cursor.execute(_READ.encode(), (list(ids),)).fetchall()]
+    return [_resumed_run(row, {}) for row in connection.execute(_READ.encode(), (list(ids),))]
 
 
-def _stored_steps(cursor: Cursor, run_ids: Sequence[UUID]) -> dict[UUID, dict[tuple[str, int], StoredStep]]:
+def _stored_steps(rows: Iterable[TupleRow]) -> dict[UUID, dict[tuple[str, int], StoredStep]]:
     steps: dict[UUID, dict[tuple[str, int], StoredStep]] = {}
-    for run_id, name, occurrence, status, tries, result, error, due_in in cursor.execute(
-        _STORED, (list(run_ids),)
-    ).fetchall():
+    for run_id, name, occurrence, status, tries, result, error, due_in in rows:
         steps.setdefault(run_id, {})[name, occurrence] = StoredStep(status, tries, result, error, due_in)
     return steps
 

@@ -181,6 +181,7 @@ class Journal:
         while True:
             try:
                 with self._database.connect(f"alone {self._batch.identity.name}") as connection:
+                    connection.execute("set lock_timeout to '30s'")
                     answers = self._batch.apply(connection, [intent], repeated=repeated, alone=True)
                 return self._answer([pair], answers)
             except Exception as error:
@@ -210,8 +211,10 @@ class Journal:
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
             self._connection = self._database.connect(f"journal {self._batch.identity.name}")
-            # A batch is small; whatever takes longer is a server in trouble, and the batch is repeated.
+            # A batch is small; whatever takes longer is a server in trouble, and the batch is repeated. A row that
+            # somebody holds is not waited for longer than this: that record has to go alone.
             self._connection.execute("set statement_timeout to '30s'")
+            self._connection.execute("set lock_timeout to '100ms'")
         return self._connection
 
     def _lost(self, error: Exception) -> None:

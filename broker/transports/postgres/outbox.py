@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from uuid import UUID
 
-from psycopg import Cursor
+from psycopg import Connection
 
 from broker.journal.intents import Outgoing
 from broker.outbox import store
@@ -21,11 +21,11 @@ class RoutedOutbox:
         self._routed: set[str] = set()
         self._lock = threading.Lock()
 
-    def write(self, cursor: Cursor, worker: UUID, messages: Sequence[Outgoing]) -> None:
+    def write(self, connection: Connection, worker: UUID, messages: Sequence[Outgoing]) -> None:
         delayed = [out for out in messages if out.delay]
         if delayed:
-            store(cursor, delayed, None)
-        queues = route(cursor, [out.message for out in messages if not out.delay], self._unheard)
+            store(connection.cursor(), delayed, None)
+        queues = route(connection.cursor(), [out.message for out in messages if not out.delay], self._unheard)
         with self._lock:
             self._routed |= queues
 

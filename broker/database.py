@@ -21,10 +21,17 @@ class Database:
     direct_url: str | None = None
     """A DSN past any transaction pooler, for session locks and LISTEN; None means that `url` is direct."""
 
-    def connect(self, name: str, *, direct: bool = False, autocommit: bool = True) -> psycopg.Connection:
+    def connect(
+        self,
+        name: str,
+        *,
+        direct: bool = False,
+        autocommit: bool = True,
+        kind: type[psycopg.Connection] = psycopg.Connection,
+    ) -> psycopg.Connection:
         """Open one connection named `callboard <name>` in pg_stat_activity. Raises psycopg.OperationalError."""
         dsn = (self.direct_url or self.url) if direct else self.url
-        connection = psycopg.connect(dsn, autocommit=autocommit, **self._arguments(name))  # type: ignore[arg-type]
+        connection = kind.connect(dsn, autocommit=autocommit, **self._arguments(name))  # type: ignore[arg-type]
         self._prepare(connection)
         return connection
 

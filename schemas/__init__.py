@@ -6,7 +6,7 @@ of them."""
 from .envelope import Envelope, wrap
 from .errors import DeclarationError, InvalidPayload, SchemaError, UnknownType, UnknownVersion
 from .event import Event, Part, type_fault
-from .ids import derived, uuid7
+from .ids import derived, uuid4, uuid7
 from .payload import JsonObject, parse
 from .registry import Registry, find, isolated, normalise, registered, registry, upcaster, validate
 
@@ -29,6 +29,7 @@ __all__ = [
     "validate",
     "upcaster",
     "isolated",
+    "uuid4",
     "uuid7",
     "derived",
     "JsonObject",

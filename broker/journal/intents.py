@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from broker.transports.base import WireMessage
-from schemas import Envelope, Event, uuid7
+from schemas import Envelope, Event, uuid4, uuid7
 
 Json = str
 """JSON text."""

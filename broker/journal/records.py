@@ -7,13 +7,14 @@ checked holds when the effects become visible: a stale worker writes nothing.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from broker.journal.intents import DeadLetter, End, Park, Record, Recorded, Sent, Unsent
 from broker.journal.turns import Writing
+from schemas import uuid4
 
 _HOLD = """
 select r.id from run r join unnest(%b::uuid[], %b::bigint[]) as k (id, fence) on r.id = k.id

@@ -1,7 +1,6 @@
 """`Run`: the verbs for actors written as plain functions. Each blocks until what it says is durable."""
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Literal, TypeVar, TypeVarTuple, overload
@@ -10,7 +9,8 @@ from psycopg import Connection
 
 from broker.backoff import NO_RETRY, Backoff
 from broker.errors import StepFailed
-from broker.journal.intents import Answer, Record, Recorded, StepRow
+from broker.journal.intents import Record, Recorded, StepRow
+from broker.journal.reply import Reply
 from broker.outcomes import Failed, Ok
 from broker.run.core import Core, Known, OpenStep
 from broker.run.facts import Facts
@@ -190,16 +190,8 @@ class Run(Facts):
 
     def _record(self, row: StepRow) -> None:
         """Commit a step. Raises Fenced when the run is not ours any more, JournalError when PostgreSQL refuses the row."""
-        claimed = self._core.claimed
-        future: Future[Answer] = Future()
-
-        def settle(answer: Answer | BaseException) -> None:
-            if isinstance(answer, BaseException):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
-
-        self._tools.ledger.submit(Record(claimed.id, claimed.fence, (row,)), settle)
-        answer = future.result()
+        claimed, reply = self._core.claimed, Reply()
+        self._tools.ledger.submit(Record(claimed.id, claimed.fence, (row,)), reply.settle)
+        answer = reply.wait()
         if not (isinstance(answer, Recorded) and answer.held):
             raise Fenced(f"run {claimed.id} is no longer this worker's")

@@ -22,7 +22,9 @@ _WEIGHT = 0.1
 class Lane:
     """Not thread-safe: the intake's lock is held around every call. Times are seconds."""
 
-    def __init__(self, room: int, *, ahead: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, room: int, *, ahead: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.waiting: deque[Delivery] = deque()
         self._room = room
         self._ahead = ahead

@@ -27,7 +27,9 @@ def uuid7() -> UUID:
     if moment <= _last:
         moment = _last + 1
     _last = moment
-    return UUID(int=(moment >> 12) << 80 | 0x7 << 76 | (moment & 0xFFF) << 64 | 0x2 << 62 | _random.getrandbits(62))
+    return UUID(
+        int=(moment >> 12) << 80 | 0x7 << 76 | (moment & 0xFFF) << 64 | 0x2 << 62 | _random.getrandbits(62)
+    )
 
 
 def derived(namespace: UUID, *parts: object) -> UUID:

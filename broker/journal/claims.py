@@ -41,7 +41,11 @@ def write_claims(
     first: dict[tuple[str, str, str], Claim] = {}
     for claim in sorted(claims, key=lambda claim: claim.key):
         first.setdefault(claim.key, claim)
-    inserted = connection.execute(_CLAIM, [worker, *columns([_row(claim) for claim in first.values()])]) if first else ()
+    inserted = (
+        connection.execute(_CLAIM, [worker, *columns([_row(claim) for claim in first.values()])])
+        if first
+        else ()
+    )
     yield
     fresh = {id for (id,) in inserted}
     answers: list[tuple[Claim, Answer]] = []

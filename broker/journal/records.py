@@ -80,7 +80,9 @@ def already_recorded(connection: Connection, records: Sequence[Record]) -> set[U
     return {token for _, token in rows}
 
 
-def write_records(connection: Connection, records: Sequence[Record]) -> Writing[list[tuple[Record, Recorded]]]:
+def write_records(
+    connection: Connection, records: Sequence[Record]
+) -> Writing[list[tuple[Record, Recorded]]]:
     """Steps, then effects, then ends; what the fence does not hold for is left out whole."""
     first: dict[tuple[UUID, int], Record] = {}
     for record in records:
@@ -95,7 +97,9 @@ def write_records(connection: Connection, records: Sequence[Record]) -> Writing[
         held = yield from _hold(connection, locking)
     owned = [record for record in records if not record.locks or record.run_id in held]
     _write_steps(connection, [record for record in owned if record.steps])
-    _write_effects(connection, [record.end for record in owned if record.end is not None and record.end.writes])
+    _write_effects(
+        connection, [record.end for record in owned if record.end is not None and record.end.writes]
+    )
     ended: set[UUID] = set()
     if ending := [record for record in owned if record.end is not None]:
         ended = yield from _write_ends(connection, ending)

@@ -216,7 +216,9 @@ class Journal:
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = self._database.connect(f"journal {self._batch.identity.name}", kind=EagerConnection)
+            self._connection = self._database.connect(
+                f"journal {self._batch.identity.name}", kind=EagerConnection
+            )
             # A batch is small; whatever takes longer is a server in trouble, and the batch is repeated. A row that
             # somebody holds is not waited for longer than this: that record has to go alone.
             self._connection.execute("set statement_timeout to '30s'")

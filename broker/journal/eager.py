@@ -1,8 +1,8 @@
 """A connection that sends without asking whether it may.
 
-psycopg polls the socket before each statement of a pipeline, and gives up Python's lock to do so; under load it has the lock back
-half a millisecond later. A batch of eight statements waited longer for that than for PostgreSQL. A socket takes a batch as good as
-always, so the question is answered here; when it is full after all, psycopg's own wait flushes the rest before it reads.
+psycopg polls the socket before each statement of a pipeline, and gives up Python's lock to do so; under load it has it back
+half a millisecond later: a batch of eight statements waited longer for that than for PostgreSQL. A socket takes a batch as good
+as always, so the question is answered here; when it is full after all, psycopg's own wait flushes the rest before it reads.
 """
 
 from collections.abc import Generator

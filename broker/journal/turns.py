@@ -1,8 +1,8 @@
 """Writers of one transaction that share their round trips.
 
-A writer is a generator: it sends statements, yields where it needs the answers, and reads them when it goes on. Run together, all of
-a turn's statements travel to the server at once, and all their answers come back at once: a batch with claims, steps, effects and
-ends takes three round trips instead of a dozen. Each would cost the journal's thread a wait for Python's lock as well.
+A writer is a generator: it sends statements, yields where it needs the answers, and reads them when it goes on. Run together,
+all of a turn's statements travel to the server at once, and all their answers come back at once: a batch with claims, steps,
+effects and ends takes three round trips instead of a dozen. Each would cost the journal's thread a wait for Python's lock too.
 """
 
 from collections.abc import Generator, Sequence

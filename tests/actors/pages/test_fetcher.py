@@ -52,7 +52,12 @@ def test_a_gzip_bomb_is_stopped_at_the_limit(web: Web) -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "data"),
-    [("gzip", b"not gzip"), ("gzip", gzip.compress(b"x" * 999)[:-9]), ("br", b"x"), ("gzip, gzip", b"x")],
+    [
+        ("gzip", b"not gzip"),
+        ("gzip", gzip.compress(b"x" * 999, mtime=0)[:-9]),
+        ("br", b"x"),
+        ("gzip, gzip", b"x"),
+    ],
 )
 def test_a_body_that_does_not_decompress_is_an_error(web: Web, encoding: str, data: bytes) -> None:
     web.routes["/"] = lambda call: call.answer(200, data, content_type=HTML, content_encoding=encoding)

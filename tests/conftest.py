@@ -1,11 +1,21 @@
 """Fixtures that every room uses: the two servers, started when the first test asks, and a database a test."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from ops.embedded.postgres import EmbeddedPostgres
 from tests.support.servers import Rabbit, fresh_database, running_postgres, running_rabbit
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A report travels between processes as UTF-8, and some tests log what no UTF-8 can say."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="session")

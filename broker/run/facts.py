@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
+import structlog
+
 from broker.run.core import Core
 from broker.run.tools import Tools
 from schemas import Event
@@ -12,13 +14,22 @@ from schemas import Event
 class Facts:
     """The part of `Run` and `AsyncRun` that does no I/O."""
 
-    __slots__ = ("_core", "_tools", "log")
+    __slots__ = ("_core", "_log", "_tools")
 
     def __init__(self, core: Core, tools: Tools) -> None:
         self._core = core
         self._tools = tools
-        claimed = core.claimed
-        self.log = tools.log.bind(run_id=str(claimed.id), actor=claimed.actor, attempt=claimed.attempt)
+        self._log: structlog.stdlib.BoundLogger | None = None
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """Bound to the run, its actor and the attempt. Made when it is first asked for: binding costs as much as a write."""
+        if self._log is None:
+            claimed = self._core.claimed
+            self._log = self._tools.log.bind(
+                run_id=str(claimed.id), actor=claimed.actor, attempt=claimed.attempt
+            )
+        return self._log
 
     @property
     def id(self) -> UUID:

@@ -140,7 +140,7 @@ class Engine:
         self.journal.ask(Sent(())).result()
         self._threads.start()
         self._loop.start()
-        prefetch = max(2 * self._settings.threads, 256)
+        prefetch = max(4 * self._settings.threads, 64)
         self._transport.subscribe(self._queues, self._intake, prefetch)
         log.info(
             "worker_started",

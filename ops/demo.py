@@ -11,6 +11,7 @@ import itertools
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ STORY_LIMIT = timedelta(seconds=45)
 """For both chains; 2 s on two shared cores, and a retry of a slow start waits for up to 5 s."""
 PAUSE = timedelta(seconds=30)
 LOOK_SECONDS = 0.1
+_asked_to_stop = threading.Event()
 SONGS = (
     ("Ada", "birthday", "folk", "happy"),
     ("Grace", "farewell", "jazz", "calm"),
@@ -110,6 +112,8 @@ def go_on(out: Console, show: Show) -> NoReturn:
 def _pause(show: Show) -> None:
     ends = time.monotonic() + PAUSE.total_seconds()
     while time.monotonic() < ends:
+        if _asked_to_stop.is_set():
+            raise KeyboardInterrupt
         show.house.refuse_dead_workers()
         time.sleep(LOOK_SECONDS)
 
@@ -141,6 +145,9 @@ def _payload(show: Show) -> str:
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
+    """Noted as well as raised: an exception that lands in a callback of the interpreter's own (an import's, the collector's) is
+    printed and forgotten."""
+    _asked_to_stop.set()
     raise KeyboardInterrupt
 
 
@@ -151,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     logs.configure("warning")
     data = Path(os.environ.get("CALLBOARD_DATA") or ".state").absolute()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.rows import TupleRow
 from psycopg.waiting import Ready, Wait
 
 Value = TypeVar("Value")
@@ -18,7 +19,7 @@ ANSWERS = 2
 """How often one statement asks: before it is queued and before it is flushed. A third time is a full socket."""
 
 
-class EagerConnection(psycopg.Connection[psycopg.rows.TupleRow]):
+class EagerConnection(psycopg.Connection[TupleRow]):
     """In everything else a psycopg connection."""
 
     def wait(self, gen: PQGen[Value], *args: Any, **options: Any) -> Value:

@@ -2,6 +2,7 @@
 
 from broker.actor import Actor, Chain, actor
 from broker.backoff import AI_API, DEFAULT, EMAIL, NO_RETRY, SALLA_API, SCRAPER, Backoff
+from broker.environment import EnvironmentSettings
 from broker.errors import CallboardError, ConfigurationError, PublishError, StepFailed
 from broker.middleware.base import Door, Policy
 from broker.outcomes import Failed, Ok, Result
@@ -25,6 +26,7 @@ __all__ = [
     "DEFAULT",
     "Door",
     "EMAIL",
+    "EnvironmentSettings",
     "Failed",
     "Idempotency",
     "NO_RETRY",

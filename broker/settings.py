@@ -1,62 +1,72 @@
-"""Every setting of Callboard, read from `CALLBOARD_*` environment variables, as one frozen value that is passed around."""
+"""Every setting of the engine, read from `CALLBOARD_*` environment variables, as one frozen value that is passed around.
+
+The text below a field is what `callboard settings --page` and ops/docs/settings.md say of it.
+"""
 
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from broker.database import Database
+from broker.environment import EnvironmentSettings
 from broker.errors import ConfigurationError
 
 
-class Settings(BaseSettings):
+class Settings(EnvironmentSettings):
     """What may be set. Every field has a default that is safe in development; production sets `database_url`."""
 
-    model_config = SettingsConfigDict(env_prefix="CALLBOARD_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CALLBOARD_")
 
     database_url: SecretStr = SecretStr("")
-    """PostgreSQL. Empty: `./ops/run` starts an embedded one."""
+    """PostgreSQL 14 to 18, as a DSN. Empty: `./ops/run` starts its own; every other command refuses."""
     database_direct_url: SecretStr | None = None
-    """A DSN past any transaction pooler; needed only where `database_url` points to one."""
+    """A DSN past any transaction pooler, for session locks and LISTEN. Only needed where the first one points to a pooler."""
     broker_url: SecretStr = SecretStr("")
-    """`amqp://…`, several separated by commas for a cluster. Empty: the `postgres` transport."""
+    """`amqp://…` or `amqps://…`, several nodes of one cluster separated by commas. Empty: the `postgres` transport."""
     namespace: str = Field(default="callboard", pattern=r"^[a-z][a-z0-9_]{0,40}$")
-    """Prefix of exchanges and house queues, and the engine's schema: staging can stand beside production."""
+    """Prefix of exchanges and house queues, and the name of the engine's schema. Actors' queues carry it too, unless it is
+    the default. Domain tables do not: a namespace whose domains keep tables needs a database of its own."""
     source: str = Field(default="callboard", min_length=1, max_length=255)
     """The CloudEvents `source` of what this application publishes."""
     apps: Annotated[tuple[str, ...], NoDecode] = ()
-    """Packages of one's own that hold `schemas`, `actors` and `pipelines`, separated by commas."""
+    """Packages of your own that hold `actors` and `pipelines`, separated by commas."""
     demo: bool = False
-    """Whether the demo domains of this repository are loaded."""
+    """Whether this repository's own domains are loaded. `./ops/run` switches it on."""
     threads: int = Field(default=8, ge=1, le=256)
-    """Worker threads a process: how many sync actors run at once in it."""
+    """Worker threads a process: sync actors that run at once. 1 to 256."""
     async_slots: int = Field(default=500, ge=1, le=100_000)
-    """How many async runs a process holds at once."""
+    """Async runs that a process holds at once."""
     records_in_flight: int = Field(default=64, ge=1)
-    """Outcomes handed to the journal and not yet committed, a process: bounds memory when PostgreSQL is slow."""
+    """Outcomes handed to the journal and not yet committed, a process. Bounds memory when PostgreSQL is slow."""
     lease: timedelta = timedelta(seconds=10)
-    """A worker whose heartbeat is older than this is dead even if its lock is held (stopped, partitioned)."""
+    """A worker whose heartbeat is older is dead even if its lock is held (stopped, cut off). An idle one beats every second."""
     sweep_interval: timedelta = timedelta(milliseconds=250)
     """How often the leader looks for dead workers, due timers and due outbox rows."""
     grace: timedelta = timedelta(seconds=25)
     """How long a stopping worker waits for running bodies; below the 30 s that most supervisors give."""
     crash_limit: int = Field(default=5, ge=2)
-    """After this many crashes of its worker a run is a dead letter. From the second on it runs in quarantine."""
+    """After this many crashes of its worker a run is a dead letter. From the second on it runs in quarantine. At least 2."""
     dedup_window: timedelta = timedelta(days=30)
-    """How long a finished run is remembered, so that its event is recognised when it comes again. Older events are parked."""
+    """How long a finished run is remembered, so that its event is recognised when it comes again. An older event is parked as
+    `too old to know`."""
     keep_steps: timedelta = timedelta(days=7)
-    """How long the step results of finished runs are kept; those of failed runs as long as the run."""
+    """How long step results of finished runs are kept; those of failed runs as long as the run."""
     hard_event_bytes: int = 1024 * 1024
+    """Largest data of an event that comes in or that `Publisher` hands over. The codec's own limit is 1 MiB: a larger value
+    has no effect."""
     data: Path = Path(".state")
     """Where file stores and embedded servers keep their data."""
     log_level: str = "info"
+    """`debug`, `info`, `warning`, `error`, `critical`."""
     log_json: bool = False
+    """One JSON object a line."""
     trace_sample: float = Field(default=1.0, ge=0.0, le=1.0)
     """Share of traces that are recorded, decided at the first publish of a chain."""
     trace_resumed: Literal["chain", "linked"] = "chain"
-    """Whether retries, delays and replays stay in the trace of their event or start one that links to it."""
+    """`chain`: retries, delays and replays stay in the trace of their event. `linked`: they start one that links to it."""
 
     @field_validator("apps", mode="before")
     @classmethod
@@ -78,11 +88,4 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Read the environment. Raises ConfigurationError that names each variable at fault, without its value."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        faults = "; ".join(
-            f"CALLBOARD_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
-            for fault in error.errors(include_input=False)
-        )
-        raise ConfigurationError(f"settings: {faults}") from None
+    return Settings.load()

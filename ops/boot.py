@@ -11,6 +11,7 @@ from uuid import UUID
 
 import dramatiq
 from opentelemetry.trace import Tracer
+from pydantic_settings import BaseSettings
 
 from broker import Actor, ConfigurationError, Pipeline, Publisher, Settings
 from broker.broker import CallboardBroker
@@ -26,12 +27,13 @@ from broker.wiring import Fault, check, pipelines_of
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What was found: actors, pipelines, and the SQL of their domains. Valid while empty."""
+    """What was found: actors, pipelines, and the SQL and settings of their domains. Valid while empty."""
 
     actors: tuple[Actor[Any, Any], ...] = ()
     pipelines: tuple[Pipeline, ...] = ()
     domains: tuple[tuple[str, Path], ...] = ()
     middleware: tuple[dramatiq.Middleware, ...] = field(default=())
+    settings: tuple[type[BaseSettings], ...] = ()
 
     def migrations(self, schema: str) -> list[Migration]:
         """The engine's, then each domain's, in order."""
@@ -45,18 +47,28 @@ class App:
 def load(settings: Settings) -> App:
     """Import the rooms of the demo (where switched on) and of every app named in the settings.
 
-    Raises ConfigurationError for an app that cannot be imported and for any wrong declaration in it.
+    Raises ConfigurationError for an app that cannot be imported, for any wrong declaration in it, and for a namespace named as
+    one of the domains.
     """
     actors: list[Actor[Any, Any]] = []
     pipelines: list[Pipeline] = []
     domains: list[tuple[str, Path]] = []
+    kinds: list[type[BaseSettings]] = []
     for prefix in ([""] if settings.demo else []) + [f"{app}." for app in settings.apps]:
         for module in _modules(f"{prefix}actors"):
             actors += [found for found in vars(module).values() if _defined_in(found, module)]
+            kinds += _settings_in(module)
         for module in _modules(f"{prefix}pipelines"):
             pipelines += [found for found in vars(module).values() if isinstance(found, Pipeline)]
         domains += _domains(f"{prefix}actors")
-    return App(tuple(dict.fromkeys(actors)), tuple(dict.fromkeys(pipelines)), tuple(domains))
+    if settings.namespace in dict(domains):
+        raise ConfigurationError(
+            f"CALLBOARD_NAMESPACE is {settings.namespace!r}, and so is a domain: both would keep their tables in one schema; "
+            "name the namespace otherwise"
+        )
+    return App(
+        tuple(dict.fromkeys(actors)), tuple(dict.fromkeys(pipelines)), tuple(domains), (), tuple(kinds)
+    )
 
 
 def make_broker(app: App, settings: Settings) -> CallboardBroker:
@@ -123,6 +135,16 @@ def _modules(package: str) -> Iterator[ModuleType]:
 
 def _defined_in(found: object, module: ModuleType) -> bool:
     return isinstance(found, Actor) and found.fn.__module__ == module.__name__
+
+
+def _settings_in(module: ModuleType) -> list[type[BaseSettings]]:
+    """The settings classes of an `actors/<domain>/settings.py`."""
+    if not module.__name__.endswith(".settings"):
+        return []
+    classes = [found for found in vars(module).values() if isinstance(found, type)]
+    return [
+        found for found in classes if issubclass(found, BaseSettings) and found.__module__ == module.__name__
+    ]
 
 
 def _domains(package: str) -> list[tuple[str, Path]]:

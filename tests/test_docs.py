@@ -1,4 +1,4 @@
-"""The documents say what is so: each setting is told, each link leads somewhere, each example is code that works."""
+"""The documents say what is so: each link leads somewhere, each example is code that works."""
 
 import ast
 import json
@@ -14,9 +14,7 @@ import pytest
 import actors.pages.scan as real_scan
 import pipelines.page_scan as real_pipeline
 import schemas.pages as real_schemas
-from actors.orders.settings import OrdersSettings
-from actors.pages.settings import PagesSettings
-from broker import Actor, Pipeline, Settings
+from broker import Actor, Pipeline
 from broker.codec import decode
 from broker.topology import topology
 from broker.transports.rabbitmq import RabbitmqTransport
@@ -26,7 +24,6 @@ from tests.support.trial_worker import POINTS
 from tests.test_house import HOUSE, files
 
 README = HOUSE / "README.md"
-SETTINGS = HOUSE / "ops/docs/settings.md"
 CRASH_POINTS = HOUSE / "ops/docs/crash-points.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -78,28 +75,6 @@ def anchors(page: Path) -> set[str]:
     """Its headings, as GitHub names them."""
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(page.read_text()))
     return {name.replace(" ", "-") for name in plain}
-
-
-@pytest.mark.parametrize("settings", [Settings, PagesSettings, OrdersSettings])
-def test_every_setting_is_told(settings: type[Settings | PagesSettings | OrdersSettings]) -> None:
-    page = SETTINGS.read_text()
-    prefix = settings.model_config.get("env_prefix", "")
-
-    names = [f"{prefix}{field}".upper() for field in settings.model_fields]
-
-    assert [name for name in names if f"`{name}`" not in page] == []
-
-
-def test_no_setting_is_told_that_does_not_exist() -> None:
-    known = {
-        f"{kind.model_config.get('env_prefix', '')}{field}".upper()
-        for kind in (Settings, PagesSettings, OrdersSettings)
-        for field in kind.model_fields
-    }
-
-    rows = re.findall(r"^\| `(CALLBOARD_[A-Z0-9_]+)`", SETTINGS.read_text(), re.MULTILINE)
-
-    assert set(rows) - known == set()
 
 
 def test_every_crash_point_that_is_tried_is_told() -> None:

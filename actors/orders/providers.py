@@ -14,8 +14,8 @@ from broker import load_settings
 
 @cache
 def settings() -> OrdersSettings:
-    """Read once a process; raises pydantic's ValidationError for a setting that makes no sense."""
-    return OrdersSettings()
+    """Read once a process; raises ConfigurationError for a setting that makes no sense."""
+    return OrdersSettings.load()
 
 
 @cache

@@ -10,8 +10,8 @@ from actors.pages.settings import PagesSettings
 
 @cache
 def settings() -> PagesSettings:
-    """Read once a process; raises pydantic's ValidationError for a setting that makes no sense."""
-    return PagesSettings()
+    """Read once a process; raises ConfigurationError for a setting that makes no sense."""
+    return PagesSettings.load()
 
 
 @cache

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from broker.errors import CallboardError
 from broker.logs import redact
-from ops.cli import check, dead, migrate, pipelines, publish, runs, settings, why, worker
+from ops.cli import bench, check, dead, migrate, pipelines, publish, runs, settings, why, worker
 from ops.cli.screen import errors, one_line
 from schemas import SchemaError
 
@@ -53,6 +53,7 @@ app.add_typer(pipelines.app, name="pipelines")
 app.command("check")(check.check)
 app.command("settings")(settings.settings)
 app.command("migrate")(migrate.migrate)
+app.command("bench")(bench.bench)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ import structlog
 
 from broker.database import Database
 from broker.errors import JournalError
-from broker.journal.batch import Batch
+from broker.journal.batch import BEAT, Batch
 from broker.journal.eager import EagerConnection
 from broker.journal.intents import Answer, Intent, Outgoing, Record
 
@@ -37,8 +37,6 @@ QUEUE_SIZE = 10_000
 """Intents waiting before a submitter is made to wait."""
 LOOK_FOR_ROOM = 0.01
 """Seconds between its looks: some commits' time."""
-BEAT = timedelta(seconds=1)
-"""An idle worker's heartbeat: a tenth of the default lease."""
 _REPEAT = ("08", "40", "53", "57P", "25P03", "25006")
 """SQLSTATEs of a server in trouble: lost, deadlocked, full, shutting down, timed out idle, read-only. Not 57014 and the rest of
 25: a statement that takes too long or may not run in a transaction would be repeated for ever."""

@@ -26,6 +26,7 @@ from broker.journal.intents import (
 )
 from broker.journal.writer import Journal
 from schemas import Event, wrap
+from tests.support.waiting import eventually
 
 
 class Noted(Event, type="journal.noted"):

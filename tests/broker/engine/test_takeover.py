@@ -118,6 +118,6 @@ def test_a_payload_that_kills_its_worker_is_parked_alone(amqp: str, database: Da
 
 def test_the_lease_is_longer_than_a_heartbeat() -> None:
     from broker import Settings
-    from broker.journal.writer import BEAT
+    from broker.journal.batch import BEAT
 
     assert Settings().lease >= 5 * BEAT > timedelta(0)

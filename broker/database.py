@@ -8,8 +8,16 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
+from broker.eager import EagerConnection
+
 CONNECT_TIMEOUT_SECONDS = 5
 """Long enough for a server under load, short enough that an unreachable one is retried while it still matters."""
+
+BY_INDEX = """
+select set_config('enable_seqscan', 'off', %(local)s), set_config('enable_hashjoin', 'off', %(local)s),
+       set_config('enable_mergejoin', 'off', %(local)s)"""
+"""For the engine's own statements. All of them are made for an index; but on tables that were never analysed PostgreSQL plans for
+ten pages, reads them from end to end, and keeps that plan while they grow: a commit then read all of `run`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +41,16 @@ class Database:
         dsn = (self.direct_url or self.url) if direct else self.url
         connection = kind.connect(dsn, autocommit=autocommit, **self._arguments(name))  # type: ignore[arg-type]
         self._prepare(connection)
+        connection.execute(BY_INDEX, {"local": False})
+        if not autocommit:
+            connection.commit()
         return connection
 
     def pool(self, name: str, size: int) -> ConnectionPool[psycopg.Connection]:
         """A closed pool of at most `size` connections; open it after the process has forked, never before."""
         return ConnectionPool(
             self.url,
+            connection_class=EagerConnection,
             min_size=0,
             max_size=size,
             kwargs=self._arguments(name),

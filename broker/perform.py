@@ -139,7 +139,6 @@ class Performer:
         record = Record(work.claimed.id, work.claimed.fence, end=end)
         try:
             held = tools.record(connection, record)
-            connection.commit() if held else connection.rollback()
         except Exception as error:
             # The commit may have happened. The record of the failure takes the run's row with a lock: if the run is completed,
             # it writes nothing.

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from broker.database import BY_INDEX
 from broker.journal.claims import write_claims
 from broker.journal.doors import Doors
 from broker.journal.intents import (
@@ -168,9 +169,17 @@ class Batch:
             delete_delivered(connection, rows)
 
     def write_one(self, connection: Connection, record: Record) -> bool:
-        """Write a record inside a transaction of the author's, as its last statements. False when the fence is lost."""
-        [(_, answer)] = self._write(connection, [record], repeated=False)
-        return isinstance(answer, Recorded) and answer.held
+        """Write a record as the last statements of an author's transaction, and commit it. False when the fence is lost: then
+        nothing is committed. Raises psycopg errors; the commit may have happened all the same."""
+        with connection.pipeline():
+            connection.execute(BY_INDEX, {"local": True})
+            [(_, answer)] = self._write(connection, [record], repeated=False)
+            held = isinstance(answer, Recorded) and answer.held
+            if held:
+                connection.execute("commit")
+        if not held:
+            connection.rollback()
+        return held
 
     def forget(self, record: Record) -> None:
         """A run has ended outside the journal, or is no longer ours."""

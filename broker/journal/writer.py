@@ -22,9 +22,9 @@ import psycopg
 import structlog
 
 from broker.database import Database
+from broker.eager import EagerConnection
 from broker.errors import JournalError
 from broker.journal.batch import BEAT, Batch
-from broker.journal.eager import EagerConnection
 from broker.journal.intents import Answer, Intent, Outgoing, Record
 
 log = structlog.get_logger(__name__)

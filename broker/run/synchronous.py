@@ -158,7 +158,6 @@ class Run(Facts):
                 self._unlimit(connection)
                 if not self._tools.record(connection, Record(claimed.id, claimed.fence, (row,))):
                     raise Fenced(f"run {claimed.id} is no longer this worker's")
-                connection.commit()
                 return value
             except BaseException:
                 connection.close()

@@ -50,7 +50,7 @@ class Tools:
     guard: Guard
     pool: Pool
     record: Callable[[Connection, Record], bool]
-    """Writes a record inside an open transaction; False when the fence is lost."""
+    """Writes a record inside an open transaction and commits that; False when the fence is lost, and nothing is committed."""
     span: Callable[[str], AbstractContextManager[Any]]
     """Spans the body of a step."""
     log: structlog.stdlib.BoundLogger = field(default_factory=lambda: structlog.get_logger("run"))

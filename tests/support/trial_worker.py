@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from typing import Any
 
@@ -50,7 +50,8 @@ def _points() -> dict[str, tuple[Any, str, str]]:
         "in the sweep": (timers.Timers, "sweep", "after"),
         "in the takeover": (takeover.Takeover, "_take", "after"),
         "while scheduling a retry": (perform.Performer, "_failed", "after"),
-        "in a transaction": (batch.Batch, "write_one", "after"),
+        "in a transaction": (batch.Batch, "write_one", "before"),
+        "after a transaction's commit": (batch.Batch, "write_one", "after"),
     }
 
 
@@ -72,11 +73,19 @@ def arm(point: str, passage: int) -> None:
         if due and when == "before":
             os._exit(CRASHED)
         result = original(*args, **kwargs)
+        if due and isinstance(result, Generator):
+            return _run_and_crash(result)
         if due:
             os._exit(CRASHED)
         return result
 
     setattr(owner, name, wrapped)
+
+
+def _run_and_crash(writing: Generator[None, None, Any]) -> Generator[None, None, Any]:
+    """A writer of the journal ends at its last turn: until then nothing has been written."""
+    yield from writing
+    os._exit(CRASHED)
 
 
 def main() -> None:

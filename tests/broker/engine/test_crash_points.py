@@ -47,7 +47,12 @@ def events() -> list[Event]:
 
 def passage(point: str) -> int:
     """Late enough that work is under way, early enough that it happens."""
-    return {"in the sweep": 3, "while scheduling a retry": 2, "in a transaction": 3}.get(point, 5)
+    return {
+        "in the sweep": 3,
+        "while scheduling a retry": 2,
+        "in a transaction": 3,
+        "after a transaction's commit": 3,
+    }.get(point, 5)
 
 
 def finished_steps_ran_once(oracle: Oracle) -> None:

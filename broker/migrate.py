@@ -5,7 +5,7 @@ files run in the engine's schema; a domain's files run in a schema of the domain
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,10 +62,15 @@ def pending(database: Database, migrations: Sequence[Migration]) -> list[Migrati
     return [migration for migration in migrations if (migration.room, migration.name) not in done]
 
 
-def migrate(database: Database, migrations: Sequence[Migration]) -> list[Migration]:
+def migrate(
+    database: Database,
+    migrations: Sequence[Migration],
+    watched: Callable[[Sequence[Migration]], Iterable[Migration]] = iter,
+) -> list[Migration]:
     """Apply what is pending, each file in a transaction of its own, and return what was applied. May be repeated.
 
-    Two callers at once: the second waits for the first and finds nothing to do.
+    Two callers at once: the second waits for the first and finds nothing to do. `watched` is given what is pending and gives it
+    back one by one: a place for a progress bar.
     """
     with database.connect("migrate", direct=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
@@ -73,7 +78,7 @@ def migrate(database: Database, migrations: Sequence[Migration]) -> list[Migrati
         connection.execute(_LEDGER)
         done = set(connection.execute(_APPLIED).fetchall())
         todo = [migration for migration in migrations if (migration.room, migration.name) not in done]
-        for migration in todo:
+        for migration in watched(todo):
             _apply(connection, database, migration)
     return todo
 

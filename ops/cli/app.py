@@ -1,60 +1,117 @@
-"""The commands, and how their errors are told: one line, exit status 1, no traceback."""
+"""The commands, and how their errors are told: one line, exit status 1, no traceback.
 
+A command's module is imported when it is run, not before: a shell asks for completions at every Tab.
+"""
+
+import importlib
 import os
 import sys
-from typing import Any
+from importlib import metadata
+from typing import Annotated, Any
 
-import psycopg
 import typer
-from typer.core import TyperGroup
+import typer.main
+from typer.core import TyperCommand, TyperGroup
 
-from broker.errors import CallboardError
-from broker.logs import redact
-from ops.cli import bench, check, dead, migrate, pipelines, publish, runs, settings, why, worker
-from ops.cli.screen import errors, one_line
-from schemas import SchemaError
+COMMANDS = {
+    "worker": "Perform runs until SIGTERM or Ctrl-C.",
+    "publish": "Publish one event.",
+    "runs": "What was done: list runs, or show one whole.",
+    "why": "What explains an event's state, and what to do next.",
+    "dead": "Dead letters: list, show, replay, discard.",
+    "pipelines": "Who hears what: list, show, draw.",
+    "check": "Everything that can be wrong before the first event travels.",
+    "settings": "What is in effect, and where it comes from.",
+    "migrate": "Bring the database to what the code needs.",
+    "bench": "Measure ours against plain Dramatiq.",
+}
+"""Name → what the list of commands says of it. The module of that name holds `app`, or a function of that name."""
+
+
+class Later(TyperCommand):
+    """Stands in the list for a command that is imported when it is called."""
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        return _imported(str(self.name)).make_context(info_name, args, parent, **extra)
 
 
 class Commands(TyperGroup):
-    """Turns what a command raises into a line on standard error."""
+    """Imports a command when it is called, and turns what it raises into a line on standard error."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name, summary in COMMANDS.items():
+            self.add_command(Later(name, help=summary))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (CallboardError, SchemaError) as error:
-            self._told(str(error))
-        except psycopg.Error as error:
-            self._told(f"PostgreSQL refused it ({type(error).__name__}): {one_line(redact(str(error)))}")
         except BrokenPipeError:
             # Whoever read us has seen enough (`callboard runs | head`); the interpreter must not try to flush again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except Exception as error:
+            _tell(error)
         raise typer.Exit(1)
-
-    @staticmethod
-    def _told(message: str) -> None:
-        errors().print(f"error: {message}", style="red", soft_wrap=True)
 
 
 app = typer.Typer(
     name="callboard",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Durable, typed events for Dramatiq actors. Settings are CALLBOARD_* environment variables.",
 )
-app.command("worker")(worker.worker)
-app.command("publish")(publish.publish)
-app.add_typer(runs.app, name="runs")
-app.command("why")(why.why)
-app.add_typer(dead.app, name="dead")
-app.add_typer(pipelines.app, name="pipelines")
-app.command("check")(check.check)
-app.command("settings")(settings.settings)
-app.command("migrate")(migrate.migrate)
-app.command("bench")(bench.bench)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"callboard {metadata.version('callboard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def callboard(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Say which version this is."),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
     app(prog_name="callboard")
+
+
+def _imported(name: str) -> Any:
+    module = importlib.import_module(f"ops.cli.{name}")
+    around = typer.Typer(add_completion=False, callback=lambda: None)
+    if hasattr(module, "app"):
+        around.add_typer(module.app, name=name)
+    else:
+        around.command(name)(getattr(module, name))
+    group = typer.main.get_command(around)
+    assert isinstance(group, TyperGroup)
+    return group.commands[name]
+
+
+def _tell(error: Exception) -> None:
+    """Raises the error again if it is none that a user could do something about."""
+    import psycopg
+
+    from broker.errors import CallboardError
+    from broker.logs import redact
+    from ops.cli.screen import errors, one_line
+    from schemas import SchemaError
+
+    if isinstance(error, psycopg.Error):
+        message = f"PostgreSQL refused it ({type(error).__name__}): {one_line(redact(str(error)))}"
+    elif isinstance(error, CallboardError | SchemaError):
+        message = str(error)
+    else:
+        raise error
+    errors().print(f"error: {message}", style="red", soft_wrap=True)

@@ -12,6 +12,7 @@ from broker import CallboardError, ConfigurationError, PublishError
 from broker.errors import InvalidEventError
 from broker.wiring import known_event, nearest
 from ops.boot import App
+from ops.cli import completion
 from ops.cli.screen import errors
 from ops.cli.session import connected, loaded, publishing, settings_of_command
 from schemas import Event, InvalidPayload, normalise, registered, uuid7, validate
@@ -22,7 +23,12 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_40
 
 def publish(
     type: Annotated[
-        str, typer.Argument(metavar="TYPE", help="The event's type, such as page.scan.requested.")
+        str,
+        typer.Argument(
+            metavar="TYPE",
+            help="The event's type, such as page.scan.requested.",
+            autocompletion=completion.events,
+        ),
     ],
     data: Annotated[
         str, typer.Argument(metavar="JSON|-|@FILE", help="Its payload: JSON, - for standard input, or @file.")

@@ -6,6 +6,7 @@ import typer
 
 from broker import load_settings
 from ops.boot import load, make_broker
+from ops.cli import completion
 from ops.cli.screen import errors
 from ops.reach import configure_logs
 from ops.supervisor import Supervisor
@@ -22,7 +23,12 @@ def worker(
     ] = None,
     actors: Annotated[
         list[str] | None,
-        typer.Option("--actors", "-a", help="Only these actors: a glob such as 'orders.*'. Repeatable."),
+        typer.Option(
+            "--actors",
+            "-a",
+            help="Only these actors: a glob such as 'orders.*'. Repeatable.",
+            autocompletion=completion.actors,
+        ),
     ] = None,
 ) -> None:
     """Perform runs until SIGTERM or Ctrl-C; a second one ends everything at once.

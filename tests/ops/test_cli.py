@@ -211,6 +211,7 @@ def test_pipelines_are_listed_shown_and_drawn(cli: Cli, monkeypatch: pytest.Monk
     assert "pages.scan → pages.analyze → notifications.notify" in cli("pipelines").stdout
     assert "page.analyze.requested" in cli("pipelines", "show", "page-scan").stdout
     assert cli("pipelines", "show", "page-scan", "--mermaid").stdout.startswith("flowchart LR\n")
+    assert cli("pipelines", "--mermaid").stdout.count("flowchart LR\n") > 1
     assert "did you mean 'page-scan'?" in told(cli, "pipelines", "show", "page-scam")
 
 

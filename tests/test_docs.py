@@ -18,9 +18,9 @@ from broker import Actor, Pipeline
 from broker.codec import decode
 from broker.topology import topology
 from broker.transports.rabbitmq import RabbitmqTransport
+from ops.chaos.seams import POINTS
 from schemas import Envelope, Event, isolated, validate
 from tests.support.servers import Rabbit
-from tests.support.trial_worker import POINTS
 from tests.test_house import HOUSE, files
 
 README = HOUSE / "README.md"

@@ -24,6 +24,7 @@ COMMANDS = {
     "settings": "What is in effect, and where it comes from.",
     "migrate": "Bring the database to what the code needs.",
     "bench": "Measure ours against plain Dramatiq.",
+    "chaos": "Break everything around the engine, and count what was lost.",
 }
 """Name → what the list of commands says of it. The module of that name holds `app`, or a function of that name."""
 

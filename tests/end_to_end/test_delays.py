@@ -6,9 +6,9 @@ from time import monotonic
 
 import pytest
 
+from ops.chaos.trial import TrialBegun
 from tests.support.memory import growth, rss_bytes
 from tests.support.pace import ticks
-from tests.support.trial import TrialBegun
 from tests.support.trial_crew import crew
 from tests.support.waiting import eventually
 

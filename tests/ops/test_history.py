@@ -8,8 +8,9 @@ import pytest
 from broker import history
 from broker.errors import NotFoundError
 from broker.testing import Stage
+from ops.chaos.oracle import Oracle
+from ops.chaos.trial import ACTORS, Journaled, TrialBegun
 from schemas import uuid7
-from tests.support.trial import ACTORS, Journaled, Oracle, TrialBegun
 from tests.support.waiting import eventually
 
 

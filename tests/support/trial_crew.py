@@ -16,7 +16,8 @@ from broker.topology import Topology
 from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.rabbitmq import RabbitmqTransport
-from tests.support.trial import ACTORS, Oracle, TrialBegun
+from ops.chaos.oracle import Oracle
+from ops.chaos.trial import ACTORS, TrialBegun
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +65,7 @@ def crew(dsn: str, amqp: str, processes: int, log: Path) -> Generator[Crew]:
         started: list[subprocess.Popen[str]] = []
         for _ in range(processes):
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.trial_worker", dsn, amqp],
+                [sys.executable, "-m", "ops.chaos.worker", dsn, amqp],
                 cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
             stack.callback(process.communicate)

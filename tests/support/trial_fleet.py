@@ -13,8 +13,9 @@ from broker.declare import declare
 from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.rabbitmq import RabbitmqTransport
+from ops.chaos.oracle import Oracle
+from ops.chaos.trial import ACTORS, Journaled
 from schemas import Event
-from tests.support.trial import ACTORS, Journaled, Oracle
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 def start(dsn: str, amqp: str, *options: str) -> "subprocess.Popen[str]":
     """A worker process; the caller ends it."""
-    command = [sys.executable, "-m", "tests.support.trial_worker", dsn, amqp, *options]
+    command = [sys.executable, "-m", "ops.chaos.worker", dsn, amqp, *options]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 

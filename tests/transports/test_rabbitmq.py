@@ -11,8 +11,8 @@ from broker.errors import ConfigurationError, PublishError, TopologyMismatchErro
 from broker.topology import Binding
 from broker.transports.base import WireMessage
 from broker.transports.rabbitmq import RabbitmqTransport
+from ops.chaos.proxy import Proxy
 from ops.embedded.process import free_port
-from tests.support.proxy import Proxy
 from tests.support.servers import Rabbit
 from tests.support.waiting import eventually
 from tests.transports.rabbitmq_house import Collector, House, acknowledge, messages

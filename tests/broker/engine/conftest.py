@@ -13,8 +13,8 @@ from broker.database import Database
 from broker.migrate import engine_migrations, migrate
 from broker.testing import Stage
 from broker.transports.rabbitmq import RabbitmqTransport
+from ops.chaos.trial import ACTORS
 from tests.support.rabbit import empty_queues
-from tests.support.trial import ACTORS
 
 MakeStage = Callable[..., Stage]
 

@@ -3,13 +3,13 @@
 import pytest
 
 from broker.database import Database
+from ops.chaos.oracle import Oracle
+from ops.chaos.seams import CRASHED, POINTS, RABBIT_ONLY
+from ops.chaos.trial import TrialBegun
 from schemas import Event
-from tests.support.trial import Oracle, TrialBegun
 from tests.support.trial_fleet import prepared, publish_all, ready, settle, worker
-from tests.support.trial_worker import CRASHED, POINTS
 
 EVENTS = 12
-RABBIT_ONLY = {"after publish before confirm", "after confirm before mark", "after mark"}
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point != "in the takeover"])

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from broker.database import Database
-from tests.support.trial import Oracle, TrialBegun, TrialPoisoned
+from ops.chaos.oracle import Oracle
+from ops.chaos.trial import TrialBegun, TrialPoisoned
 from tests.support.trial_fleet import prepared, publish_all, ready, settle, start, worker
 from tests.support.waiting import eventually
 

@@ -1,4 +1,4 @@
-"""A chain of three actors for fault tests, and the oracle that says whether anything was lost or doubled.
+"""A chain of three actors for fault tests.
 
 Every body leaves two traces: a row of `effect`, incremented in the run's own commit, and a row of `execution`, written at once on
 a connection of its own, so that bodies that ran and were rolled back are seen too.
@@ -8,20 +8,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 
 from broker import Actor, Backoff, Run, actor
-from broker.database import Database
 from schemas import Event
 
 QUICK = Backoff(timedelta(milliseconds=50), timedelta(milliseconds=200), attempts=5)
 
-_TABLES = """
+TABLES = """
 create schema if not exists trial;
 create table if not exists trial.effect (n integer not null, stage text not null, times integer not null, primary key (n, stage));
 create table if not exists trial.execution (id bigserial primary key, n integer not null, stage text not null, part text not null,
@@ -115,63 +112,10 @@ def keep(db: psycopg.Connection, n: int) -> int:
 
 @actor(retry=QUICK)
 def perish(event: TrialPoisoned, run: Run) -> None:
+    del run
     Journaled.note(event.n, "perish", "body")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 ACTORS: tuple[Actor[Any, Any], ...] = (begin, halve, end, perish)
 STAGES = ("begin", "halve", "end")
-
-
-@dataclass(frozen=True, slots=True)
-class Oracle:
-    """What happened to events 0 … n-1."""
-
-    database: Database
-
-    def prepare(self) -> None:
-        with self.database.once("oracle") as connection:
-            connection.execute(_TABLES)
-
-    def complete(self, count: int) -> bool:
-        """Whether every event has gone through every stage and every run has ended."""
-        return (
-            self._one("select count(*) from trial.effect") >= count * len(STAGES) and self.unfinished() == 0
-        )
-
-    def unfinished(self) -> int:
-        return self._one("select count(*) from run where finished_at is null")
-
-    def faults(self, count: int) -> list[str]:
-        """Every broken invariant, in words; empty when nothing was lost, doubled or left over."""
-        checks: Sequence[tuple[str, str, int]] = (
-            ("lost effects", "select %(n)s * 3 - count(*) from trial.effect", 0),
-            ("doubled effects", "select count(*) from trial.effect where times <> 1", 0),
-            ("runs unfinished", "select count(*) from run where finished_at is null", 0),
-            ("dead letters", "select count(*) from dead_letter", 0),
-            ("outbox rows", "select count(*) from outbox", 0),
-            ("deliveries", "select count(*) from delivery", 0),
-        )
-        with self.database.once("oracle") as connection:
-            found = {
-                name: connection.execute(sql.encode(), {"n": count}).fetchone() for name, sql, _ in checks
-            }
-        return [
-            f"{name}: {row[0]}"
-            for (name, _, want) in checks
-            if (row := found[name]) is not None and row[0] != want
-        ]
-
-    def executions(self, stage: str, part: str) -> dict[int, int]:
-        """How often each event's part of a stage was executed."""
-        with self.database.once("oracle") as connection:
-            rows = connection.execute(
-                "select n, count(*) from trial.execution where stage = %s and part = %s group by n",
-                (stage, part),
-            ).fetchall()
-        return dict(rows)
-
-    def _one(self, statement: str) -> int:
-        with self.database.once("oracle") as connection:
-            row = connection.execute(statement.encode()).fetchone()
-        return int(row[0]) if row else 0

@@ -1,0 +1,194 @@
+"""One row: load and faults side by side, then the drain, then the judge."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+
+from ops.chaos.arena import Arena, Servers, opened
+from ops.chaos.load import Load
+from ops.chaos.oracle import Asked, Verdict
+from ops.chaos.proxy import Proxy
+from ops.chaos.rows import Row, Size, Transport
+from ops.chaos.trial import STAGES
+from ops.embedded.postgres import EmbeddedPostgres
+from ops.embedded.process import free_port
+from ops.embedded.rabbitmq import EmbeddedRabbit
+
+LOOK_SECONDS = 0.25
+THREAD_LIMIT_SECONDS = 120
+"""A fault that is putting a server back needs some ten seconds; a load that stops, one publish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is tried. `point` is a crash point, `guard` one of the engine's guards that is taken away."""
+
+    row: Row
+    transport: Transport
+    seed: int
+    size: Size
+    short: bool
+    point: str = ""
+    guard: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.row.name}: {self.point}" if self.point else self.row.name
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    trial: Trial
+    verdict: Verdict
+    faults: int
+    seconds: float
+    kills: tuple[float, ...]
+    exits: tuple[int, ...]
+    histories: tuple[tuple[int, tuple[str, ...]], ...] = ()
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        ended = (f"processes ended by themselves: {list(self.exits)}",) if self.exits else ()
+        return (*self.verdict.broken, *ended)
+
+
+Progress = Callable[[int, int], None]
+"""Effects so far, effects wanted."""
+
+
+@contextmanager
+def servers(folder: Path) -> Generator[Servers]:
+    """A PostgreSQL and a RabbitMQ of our own, durable as in production."""
+    with (
+        EmbeddedPostgres(
+            folder / "postgres", settings={"max_connections": "200"}, port=free_port()
+        ) as postgres,
+        EmbeddedRabbit(folder / "rabbit") as rabbit,
+    ):
+        yield Servers(postgres, rabbit)
+
+
+def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Result:
+    """Raises ChaosError when the row could not be tried; a broken invariant is a result."""
+    row, chance = trial.row, random.Random(trial.seed)  # noqa: S311  replayable
+    rabbitmq = trial.transport == "rabbitmq"
+    began = time.monotonic()
+    with ExitStack() as stack:
+        dsn, amqp, proxies = _addresses(row, servers, rabbitmq, stack)
+        log = folder / f"{row.name.replace(' ', '-')}-{trial.transport}.log"
+        arena = stack.enter_context(
+            opened(servers, rabbitmq=rabbitmq, dsn=dsn, amqp=amqp, guard=trial.guard or None, log=log)
+        )
+        arena.fleet.start(_options(trial, chance))
+        load = Load(
+            arena.publisher,
+            arena.transport,
+            trial.size.events,
+            trial.size.rate,
+            chance,
+            linger=row.linger,
+            repeats=row.repeats,
+            poisoned=row.poisoned,
+        )
+        _rage(trial, arena, load, proxies, chance, say)
+        verdict = _drained(trial, arena, load, say)
+        told = tuple((n, tuple(arena.oracle.history(n))) for n in verdict.offenders)
+        exits = tuple(arena.fleet.exits)
+    return Result(
+        trial,
+        verdict,
+        arena.done + bool(trial.point),
+        time.monotonic() - began,
+        tuple(arena.kills),
+        exits,
+        told,
+    )
+
+
+def _addresses(row: Row, servers: Servers, rabbitmq: bool, stack: ExitStack) -> tuple[str, str, list[Proxy]]:
+    dsn, amqp = servers.postgres.tcp_dsn, servers.rabbit.url
+    if not row.proxied:
+        return dsn, amqp, []
+    proxies = [stack.enter_context(Proxy.before(url)) for url in (dsn, amqp)]
+    return proxies[0].through(dsn), proxies[1].through(amqp), proxies if rabbitmq else proxies[:1]
+
+
+def _options(trial: Trial, chance: random.Random) -> list[tuple[str, ...]]:
+    row = trial.row
+    common = (*row.options, "--seed", str(trial.seed))
+    workers = [common] * row.workers
+    if trial.point:
+        workers[0] = (*common, "--crash", f"{trial.point}:{chance.randint(1, 8)}")
+    if row.poisoned:
+        workers.append((*common, "--quarantine"))
+    return workers
+
+
+def _rage(
+    trial: Trial, arena: Arena, load: Load, proxies: list[Proxy], chance: random.Random, say: Progress
+) -> None:
+    """The load to its end, the faults until then."""
+    over = threading.Event()
+    errors: list[BaseException] = []
+
+    def guarded(work: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:
+                errors.append(error)
+                over.set()
+
+        return run
+
+    chances = [random.Random(chance.random()) for _ in range(8)]  # noqa: S311
+    raging = [
+        threading.Thread(target=guarded(lambda f=fault, c=its: f(arena, c, over)), name="fault")  # type: ignore[misc]
+        for fault, its in zip(trial.row.faults(trial.short, proxies), chances, strict=False)
+    ]
+    publishing = threading.Thread(target=guarded(lambda: load.run(over)), name="load")
+    for thread in (publishing, *raging):
+        thread.start()
+    while publishing.is_alive():
+        publishing.join(LOOK_SECONDS)
+        _tell(trial, arena, say)
+    over.set()
+    for thread in raging:
+        thread.join(THREAD_LIMIT_SECONDS)
+    if errors:
+        raise errors[0]
+
+
+def _drained(trial: Trial, arena: Arena, load: Load, say: Progress) -> Verdict:
+    """The verdict as soon as nothing is broken any more, or what is broken when the patience is over."""
+    asked = Asked(load.acknowledged, load.unknown, load.poison, trial.row.started_once)
+    until = time.monotonic() + _patience(trial).total_seconds()
+    while True:
+        try:
+            verdict = arena.oracle.judge(asked)
+            if not verdict.broken or time.monotonic() > until:
+                return verdict
+        except psycopg.OperationalError:
+            if time.monotonic() > until:
+                raise
+        _tell(trial, arena, say)
+        time.sleep(LOOK_SECONDS)
+
+
+def _patience(trial: Trial) -> timedelta:
+    """With a guard broken it never becomes whole: what is broken after a few seconds is."""
+    return timedelta(seconds=6) if trial.guard else trial.row.drain
+
+
+def _tell(trial: Trial, arena: Arena, say: Progress) -> None:
+    try:
+        say(arena.oracle.done(), trial.size.events * len(STAGES))
+    except psycopg.OperationalError:
+        return

@@ -1,0 +1,163 @@
+"""The programme: which load meets which faults, and which guard of the engine it relies on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from ops.chaos import faults, seams
+from ops.chaos.faults import Fault
+from ops.chaos.proxy import Proxy
+
+Transport = Literal["postgres", "rabbitmq"]
+BOTH: tuple[Transport, ...] = ("postgres", "rabbitmq")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Events, and how many of them a second: together the time that the faults have."""
+
+    events: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`guard` is what its red proof breaks. `faults` are made for the full form or the short one; `proxies` stand between
+    workers and servers."""
+
+    name: str
+    what: str
+    full: Size
+    short: Size
+    faults: Callable[[bool, list[Proxy]], Sequence[Fault]] = lambda *_: ()
+    transports: tuple[Transport, ...] = BOTH
+    guard: str = ""
+    guarded_by: Transport = "rabbitmq"
+    workers: int = 2
+    options: tuple[str, ...] = ()
+    linger: float = 0.0
+    repeats: bool = False
+    poisoned: bool = False
+    started_once: bool = False
+    proxied: bool = False
+    crash_points: tuple[str, ...] = field(default=())
+    drain: timedelta = timedelta(seconds=90)
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+ROWS: tuple[Row, ...] = (
+    Row(
+        "kill",
+        "a random worker is killed (kill -9) every 2 s and replaced",
+        Size(10_500, 50),
+        Size(400, 50),
+        lambda *_: [faults.kill_workers(seconds(2))],
+        guard="takeover",
+        linger=0.3,
+    ),
+    Row(
+        "rabbitmq",
+        "RabbitMQ is killed or stopped every 15 s and started again, 8 times",
+        Size(12_000, 75),
+        Size(600, 60),
+        lambda short, _: [faults.restart_rabbitmq(seconds(3 if short else 15), 1 if short else 8)],
+        transports=("rabbitmq",),
+        guard="confirms",
+        started_once=True,
+        linger=0.01,
+    ),
+    Row(
+        "postgres",
+        "PostgreSQL is shut down at once (immediate) every 5 to 40 s and started again",
+        Size(20_000, 80),
+        Size(600, 60),
+        lambda short, _: [faults.restart_postgres(seconds(3 if short else 5), seconds(4 if short else 40))],
+    ),
+    Row(
+        "together",
+        "workers killed every 4 s, RabbitMQ restarted every 30 s, PostgreSQL every 10 to 40 s",
+        Size(20_000, 60),
+        Size(700, 50),
+        lambda short, _: [
+            faults.kill_workers(seconds(4)),
+            faults.restart_rabbitmq(seconds(5 if short else 30), 1 if short else 1000),
+            faults.restart_postgres(seconds(6 if short else 10), seconds(9 if short else 40)),
+        ],
+        transports=("rabbitmq",),
+        linger=0.02,
+        drain=timedelta(seconds=180),
+    ),
+    Row(
+        "crash points",
+        "a worker ends without warning at a named point",
+        Size(300, 100),
+        Size(60, 60),
+        guard="ack after claim",
+        crash_points=tuple(point for point in seams.POINTS if point != "in the takeover"),
+    ),
+    Row(
+        "doubt",
+        "5 % of all commits and confirms go unanswered: they happened, and nobody knows",
+        Size(10_000, 100),
+        Size(500, 80),
+        options=("--doubt", "0.05"),
+    ),
+    Row(
+        "zombie",
+        "a worker is frozen (SIGSTOP) beyond its lease and comes back",
+        Size(2_000, 20),
+        Size(240, 20),
+        lambda *_: [faults.freeze_workers(seconds(5))],
+        guard="fence",
+        options=("--lease", "2"),
+        linger=0.4,
+    ),
+    Row(
+        "network",
+        "connections to both servers are reset, refused, silent for 30 s, or slow",
+        Size(5_000, 25),
+        Size(360, 30),
+        lambda short, proxies: [
+            faults.break_network(proxies, seconds(2 if short else 5), seconds(3 if short else 30))
+        ],
+        proxied=True,
+        drain=timedelta(seconds=180),
+    ),
+    Row(
+        "backends",
+        "a random session of a worker is ended (pg_terminate_backend) every 0.5 s",
+        Size(10_000, 80),
+        Size(400, 60),
+        lambda *_: [faults.end_backends(seconds(0.5))],
+    ),
+    Row(
+        "duplicates",
+        "each event is published one to five times, in no order",
+        Size(10_000, 300),
+        Size(300, 150),
+        guard="inbox",
+        repeats=True,
+    ),
+    Row(
+        "poison",
+        "one message in a hundred is undecodable, invalid, unknown, of an unknown version, or kills its worker",
+        Size(10_000, 80),
+        Size(500, 60),
+        guard="parking",
+        poisoned=True,
+        drain=timedelta(seconds=120),
+    ),
+    Row(
+        "deploy",
+        "workers are stopped (SIGTERM) one after the other and replaced; nothing may start twice",
+        Size(10_000, 60),
+        Size(400, 50),
+        lambda *_: [faults.stop_workers(seconds(3))],
+        linger=0.05,
+        started_once=True,
+    ),
+)

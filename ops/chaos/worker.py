@@ -1,0 +1,88 @@
+"""A worker process of the trial chain: `python -m ops.chaos.worker DSN [AMQP_URL] [--crash POINT:N] …`.
+
+With `--crash` the process ends without warning (`os._exit`) at the N-th passage of a named point.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from datetime import timedelta
+
+import structlog
+from pydantic import SecretStr
+
+from broker import Settings
+from broker.broker import CallboardBroker
+from broker.database import Database
+from broker.declare import declare
+from broker.engine import Engine
+from broker.transports.base import Transport
+from broker.transports.postgres import PostgresTransport
+from broker.transports.rabbitmq import RabbitmqTransport
+from ops.chaos import seams
+from ops.chaos.trial import ACTORS, Journaled
+
+
+def main() -> None:
+    arguments = _arguments()
+    Journaled.dsn = arguments.dsn
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logging.getLogger("dramatiq").setLevel(logging.CRITICAL)
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    settings = Settings(
+        namespace=arguments.namespace,
+        database_url=SecretStr(arguments.dsn),
+        threads=1 if arguments.quarantine else arguments.threads,
+        lease=timedelta(seconds=arguments.lease),
+    )
+    broker = CallboardBroker(settings.namespace)
+    broker.bind(ACTORS)
+    transport = transport_of(settings.database, arguments.amqp)
+    _arm(arguments, transport)
+    declare(settings.database, transport, broker.topology())
+    queues = [broker.topology().quarantine] if arguments.quarantine else None
+    engine = Engine(settings, broker, transport, queues=queues, claim_ahead=not arguments.quarantine)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    engine.start()
+    print("ready", flush=True)
+    stop.wait()
+    sys.exit(0 if engine.stop(timedelta(seconds=10)) else 1)
+
+
+def transport_of(database: Database, amqp: str) -> Transport:
+    """Of the namespace that the database's schema is named after. Without an AMQP URL the `postgres` one."""
+    if amqp:
+        return RabbitmqTransport(amqp, exchange=f"{database.schema}.events")
+    return PostgresTransport(database)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("dsn")
+    parser.add_argument("amqp", nargs="?", default="")
+    parser.add_argument("--namespace", default="callboard")
+    parser.add_argument("--crash", default="", metavar="POINT:N")
+    parser.add_argument("--break", dest="guard", choices=seams.GUARDS)
+    parser.add_argument("--doubt", type=float, default=0, metavar="SHARE")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--lease", type=float, default=10, metavar="SECONDS")
+    parser.add_argument("--quarantine", action="store_true")
+    return parser.parse_args()
+
+
+def _arm(arguments: argparse.Namespace, transport: Transport) -> None:
+    if arguments.crash:
+        point, _, passage = arguments.crash.rpartition(":")
+        seams.arm(point, int(passage))
+    if arguments.guard:
+        seams.break_guard(arguments.guard)
+    if arguments.doubt:
+        seams.doubt(arguments.doubt, transport, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -66,6 +66,7 @@ class CallboardBroker(Broker):
         self.perform: Callable[[Work], None] = _not_started
         self.records_full: Callable[[], bool] = lambda: False
         self.transaction_recorded: Callable[[Record, bool], None] = lambda _record, _held: None
+        self.transaction_doubted: Callable[[Record], None] = lambda _record: None
         super().__init__(middleware=[*standard_policies(), *middleware])
         self.queues = {}
 

@@ -26,7 +26,7 @@ from broker.errors import JournalError
 from broker.failures import Failures
 from broker.intake import Intake
 from broker.journal.batch import Batch, Identity, Outbox
-from broker.journal.intents import ClaimedRun, Record, Sent
+from broker.journal.intents import ClaimedRun, Record, Sent, Unsent
 from broker.journal.writer import Journal
 from broker.keeper import Keeper
 from broker.lane import Lane
@@ -129,6 +129,7 @@ class Engine:
         broker.perform = self._performer.perform
         broker.records_full = self._settlement.full
         broker.transaction_recorded = self._transaction_recorded
+        broker.transaction_doubted = self._transaction_doubted
 
     def start(self) -> None:
         """Connect, lock, then consume. Raises TransportUnavailableError or psycopg errors when something is not there."""
@@ -225,6 +226,13 @@ class Engine:
         self._batch.forget(record)
         if held and record.end is not None and record.end.outgoing:
             self._batch.outbox.committed(record.end.outgoing)
+
+    def _transaction_doubted(self, record: Record) -> None:
+        """Its commit may have happened: rows that then left it are held by this worker, who does not know. The sweep is to send
+        them now, not when the hold has passed."""
+        held = [out.id for out in record.end.outgoing if not out.delay] if record.end is not None else []
+        if held:
+            self.journal.submit(Unsent(held), lambda _: None)
 
     def _hand_over(self, claimed: ClaimedRun, asynchronous_lane: bool) -> None:
         """From the journal's thread: a claimed run, to whoever performs it."""

@@ -144,7 +144,8 @@ class Performer:
             # it writes nothing.
             run.abandon_transaction()
             work.error = error
-            return self._record(work, self._failed(work, error))
+            self._record(work, self._failed(work, error))
+            return self._broker.transaction_doubted(record)
         run.release_transaction()
         work.settled = True
         self._broker.transaction_recorded(record, held)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -22,6 +23,7 @@ from broker.database import Database
 from broker.declare import declare
 from broker.migrate import engine_migrations, migrate
 from broker.transports.base import Transport
+from broker.transports.rabbitmq import RabbitmqTransport
 from ops.chaos.oracle import Oracle
 from ops.chaos.seams import CRASHED, unconfirmed_publishing
 from ops.chaos.trial import ACTORS
@@ -30,7 +32,8 @@ from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.rabbitmq import EmbeddedRabbit
 
 HOUSE = Path(__file__).parents[2]
-READY_SECONDS = 60.0
+UNHEARD = timedelta(milliseconds=500)
+"""Without the guard `confirms`: after so long the transport drops a message, and nobody is told."""
 LOOK_SECONDS = 0.05
 
 
@@ -147,6 +150,8 @@ def opened(
     broker.bind(ACTORS)
     declare(database, transport, broker.topology())
     if guard == "confirms":
+        transport.close()
+        transport = RabbitmqTransport(amqp, exchange=f"{name}.events", confirm_timeout=UNHEARD)
         unconfirmed_publishing(transport)
     command = [sys.executable, "-m", "ops.chaos.worker", workers_dsn, amqp if rabbitmq else ""]
     fleet = Fleet([*command, "--namespace", name, *(("--break", guard) if guard else ())], log)

@@ -88,7 +88,7 @@ class Load:
             ("undecodable", replace(good, headers={"cloudEvents_id": "x"})),
             ("invalid payload", replace(good, body=b'{"n": "no number"}')),
             ("unknown version", replace(good, headers={**good.headers, "cloudEvents_schemaversion": "99"})),
-            ("unheard", replace(good, routing_key=unknown, headers={**good.headers, "cloudEvents_type": unknown})),
+            ("unknown type", replace(good, routing_key=unknown, headers={**good.headers, "cloudEvents_type": unknown})),
             ("crashed its worker", encode(wrap(TrialPoisoned(n=-n - 1), source="chaos", id=f"poison-{n}"))),
         )  # fmt: skip
         reason, message = kinds[(n // POISON_EVERY) % len(kinds)]

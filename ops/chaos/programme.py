@@ -104,7 +104,7 @@ def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Resu
     return Result(
         trial,
         verdict,
-        arena.done + bool(trial.point),
+        arena.done + load.extra + bool(trial.point),
         time.monotonic() - began,
         tuple(arena.kills),
         exits,

@@ -5,6 +5,7 @@ engine holds nothing for it.
 import os
 import random
 import threading
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any
@@ -15,6 +16,7 @@ from broker import PublishError
 from broker.transports.base import Delivery, Transport
 
 CRASHED = 77
+EARLY_SECONDS = 0.2
 
 
 def _points() -> dict[str, tuple[Any, str, str]]:
@@ -74,8 +76,10 @@ def arm(point: str, passage: int) -> None:
 
 
 def _run_and_crash(writing: Generator[None, None, Any]) -> Generator[None, None, Any]:
-    """A writer of the journal ends at its last turn: until then nothing has been written."""
+    """A writer of the journal ends at its last turn: until then nothing has been written. What was said too early (an ack
+    before the commit) is given the time to get out."""
     yield from writing
+    time.sleep(EARLY_SECONDS)
     os._exit(CRASHED)
 
 
@@ -110,7 +114,7 @@ def _unconfirmed(future: "Future[None]", lost: bool) -> "Future[None]":
 
 
 def unconfirmed_publishing(transport: Transport) -> None:
-    """A publisher that does not wait for confirms."""
+    """A publisher that does not wait for confirms, and never hears what became of its messages."""
     publish = transport.publish
 
     def send(messages: Any) -> "Future[None]":

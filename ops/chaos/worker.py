@@ -5,7 +5,9 @@ With `--crash` the process ends without warning (`os._exit`) at the N-th passage
 
 import argparse
 import logging
+import os
 import signal
+import socket
 import sys
 import threading
 from datetime import timedelta
@@ -43,7 +45,14 @@ def main() -> None:
     _arm(arguments, transport)
     declare(settings.database, transport, broker.topology())
     queues = [broker.topology().quarantine] if arguments.quarantine else None
-    engine = Engine(settings, broker, transport, queues=queues, claim_ahead=not arguments.quarantine)
+    engine = Engine(
+        settings,
+        broker,
+        transport,
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        queues=queues,
+        claim_ahead=not arguments.quarantine,
+    )
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     engine.start()

@@ -3,6 +3,7 @@
 import pytest
 
 from broker.database import Database
+from broker.outbox import HOLD
 from ops.chaos.oracle import Oracle
 from ops.chaos.seams import CRASHED, POINTS, RABBIT_ONLY
 from ops.chaos.trial import TrialBegun
@@ -39,6 +40,15 @@ def test_a_leader_that_dies_in_a_takeover_is_followed_by_another(amqp: str, data
         with worker(database.url, amqp) as other:
             ready(other)
             settle(oracle, EVENTS)
+
+
+def test_commits_and_confirms_whose_answer_is_lost_hold_nothing_up(amqp: str, database: Database) -> None:
+    """A transaction's events once waited 30 s, until the hold of their rows had passed."""
+    oracle = prepared(database)
+    with worker(database.url, amqp, "--doubt", "0.3") as doubting:
+        ready(doubting)
+        publish_all(database, amqp, events())
+        settle(oracle, EVENTS, timeout=HOLD.total_seconds() * 2 / 3)
 
 
 def events() -> list[Event]:

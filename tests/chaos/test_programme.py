@@ -1,0 +1,47 @@
+"""The fault programme in its short form, and the proof that each row can fail: without its guard it does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.chaos import plan, programme
+from ops.chaos.arena import Servers
+from ops.chaos.programme import Result, Trial
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+
+SEED = 1
+SHORT = plan.trials(plan.rows_named([]), seed=SEED, short=True, events=None)
+RED = plan.red_proofs(plan.rows_named([]), seed=SEED)
+
+
+@pytest.fixture(scope="module")
+def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with programme.servers(tmp_path_factory.mktemp("chaos")) as servers:
+        yield servers
+
+
+def named(trial: Trial) -> str:
+    return f"{trial.name} on {trial.transport}"
+
+
+def tried(trial: Trial, servers: Servers, folder: Path) -> Result:
+    return programme.attempt(trial, servers, folder, lambda _done, _wanted: None)
+
+
+@pytest.mark.parametrize("trial", SHORT, ids=named)
+def test_nothing_is_lost_doubled_or_left_over(trial: Trial, own_servers: Servers, tmp_path: Path) -> None:
+    result = tried(trial, own_servers, tmp_path)
+
+    assert result.broken == (), result.histories
+    assert result.verdict.attempted == trial.size.events
+    counted_by_workers = "--doubt" in trial.row.options
+    assert result.faults > 0 or counted_by_workers, "nothing happened that could have broken anything"
+
+
+@pytest.mark.parametrize("trial", RED, ids=named)
+def test_without_its_guard_the_row_breaks_an_invariant(
+    trial: Trial, own_servers: Servers, tmp_path: Path
+) -> None:
+    assert tried(trial, own_servers, tmp_path).broken

@@ -92,9 +92,8 @@ def _tried(trials: Sequence[Trial], file: Path | None) -> list[dict[str, Any]]:
             def say(done: int, wanted: int, task: Any = task) -> None:
                 progress.update(task, completed=done, total=wanted)
 
-            result = _known(known, trial) or report.to_json(
-                programme.attempt(trial, servers, Path(folder), say)
-            )
+            attempt = programme.attempt_until_red if trial.guard else programme.attempt
+            result = _known(known, trial) or report.to_json(attempt(trial, servers, Path(folder), say))
             results.append(result)
             progress.update(task, completed=1, total=1)
             if file is not None:

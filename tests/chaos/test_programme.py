@@ -7,7 +7,7 @@ import pytest
 
 from ops.chaos import plan, programme
 from ops.chaos.arena import Servers
-from ops.chaos.programme import Result, Trial
+from ops.chaos.programme import Trial
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -26,13 +26,13 @@ def named(trial: Trial) -> str:
     return f"{trial.name} on {trial.transport}"
 
 
-def tried(trial: Trial, servers: Servers, folder: Path) -> Result:
-    return programme.attempt(trial, servers, folder, lambda _done, _wanted: None)
+def quietly(_done: int, _wanted: int) -> None:
+    pass
 
 
 @pytest.mark.parametrize("trial", SHORT, ids=named)
 def test_nothing_is_lost_doubled_or_left_over(trial: Trial, own_servers: Servers, tmp_path: Path) -> None:
-    result = tried(trial, own_servers, tmp_path)
+    result = programme.attempt(trial, own_servers, tmp_path, quietly)
 
     assert result.broken == (), result.histories
     assert result.verdict.attempted == trial.size.events
@@ -44,4 +44,4 @@ def test_nothing_is_lost_doubled_or_left_over(trial: Trial, own_servers: Servers
 def test_without_its_guard_the_row_breaks_an_invariant(
     trial: Trial, own_servers: Servers, tmp_path: Path
 ) -> None:
-    assert tried(trial, own_servers, tmp_path).broken
+    assert programme.attempt_until_red(trial, own_servers, tmp_path, quietly).broken

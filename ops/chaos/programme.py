@@ -134,8 +134,8 @@ def _addresses(row: Row, servers: Servers, rabbitmq: bool, stack: ExitStack) -> 
 
 def _options(trial: Trial, chance: random.Random) -> list[tuple[str, ...]]:
     row = trial.row
-    common = (*row.options, "--seed", str(trial.seed))
-    workers = [common] * row.workers
+    common: tuple[str, ...] = (*row.options, "--seed", str(trial.seed))
+    workers: list[tuple[str, ...]] = [common] * row.workers
     if trial.point:
         workers[0] = (*common, "--crash", f"{trial.point}:{chance.randint(1, 8)}")
     if row.poisoned:

@@ -10,8 +10,9 @@ from typer.core import TyperGroup
 
 from broker.errors import CallboardError
 from broker.logs import redact
-from ops.cli import bench, check, dead, migrate, pipelines, publish, runs, settings, why, worker
+from ops.cli import bench, check, dead, dev, migrate, pipelines, publish, runs, settings, web, why, worker
 from ops.cli.screen import errors, one_line
+from ops.embedded.process import EmbeddedError
 from schemas import SchemaError
 
 
@@ -21,7 +22,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (CallboardError, SchemaError) as error:
+        except (CallboardError, SchemaError, EmbeddedError) as error:
             self._told(str(error))
         except psycopg.Error as error:
             self._told(f"PostgreSQL refused it ({type(error).__name__}): {one_line(redact(str(error)))}")
@@ -44,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Durable, typed events for Dramatiq actors. Settings are CALLBOARD_* environment variables.",
 )
+app.command("dev")(dev.dev)
 app.command("worker")(worker.worker)
 app.command("publish")(publish.publish)
 app.add_typer(runs.app, name="runs")
@@ -53,6 +55,7 @@ app.add_typer(pipelines.app, name="pipelines")
 app.command("check")(check.check)
 app.command("settings")(settings.settings)
 app.command("migrate")(migrate.migrate)
+app.command("web")(web.web)
 app.command("bench")(bench.bench)
 
 

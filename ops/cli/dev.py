@@ -27,7 +27,8 @@ def dev(
     this checkout's rooms) whenever a file is saved. Code that does not boot is told with its line; the last good code goes on.
     """
     settings_of_command()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     out = console()
     try:
         develop(out, Wishes(broker, workers, port if page else None))

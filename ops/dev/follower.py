@@ -24,7 +24,8 @@ PAUSE = timedelta(seconds=1)
 FORGET = 20_000
 """Lines remembered as told, so that none is told twice."""
 TAGS = ("cyan", "magenta", "blue", "green", "yellow")
-ONLY_IN_A_TIMELINE = ("claim", "caused")
+ONLY_IN_A_TIMELINE = ("claim", "caused", "failed")
+"""A failure is told by its attempt and its dead letter."""
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Follower:
         moment = now(connection)
         self._since = self._since or moment
         found = moving_runs(connection, self._looked or moment, self._known)
+        self._looked = moment
         lines: list[tuple[datetime, Text]] = []
         for told in stories(connection, found):
             lines += self._news(told)
@@ -64,7 +66,6 @@ class Follower:
             if self._is_new(letter.created_at, letter.id, "letter"):
                 what = f"{letter.event_type or letter.queue}: dead letter, {letter.reason}; callboard dead show {letter.id}"
                 lines.append((letter.created_at, _line(letter.created_at, None, 0, Text(what, style="red"))))
-        self._looked = moment
         _shrink(self._told)
         _shrink(self._depths)
         return [text for _, text in sorted(lines, key=lambda line: line[0])]
@@ -99,20 +100,23 @@ class Follower:
             self._known.pop(run.id, None)
         else:
             self._known[run.id] = None
-        for moment in [*moments(told), *self._standing(run)]:
+        for moment in [*moments(told), *self._standing(told)]:
             at, kind, what, _ = moment
             key = (run.event_id, "event") if kind == "event" else (run.id, at, kind, what)
             if kind not in ONLY_IN_A_TIMELINE and self._is_new(at, *key):
                 text = _published(run, depth) if kind == "event" else _happened(run, moment)
                 yield at, _line(at, run.correlation_id, depth + (kind != "event"), text)
 
-    def _standing(self, run: RunRow) -> Iterator[Moment]:
-        """What is no entry of any table: that it waits, and that its worker died."""
-        if run.crashes and self._is_new_since(run.id, run.rerun, "crash", run.crashes):
-            yield self._now(), "crash", f"its worker died ({run.crashes} of {self.settings.crash_limit})", ""
+    def _standing(self, told: RunStory) -> Iterator[Moment]:
+        """What is no row of its own: that a run waits for its turn, and that its worker died. Told when it is seen."""
+        run, seen = told.run, self._looked
+        assert seen is not None  # set by each look
+        if run.crashes and self._is_untold(run.id, run.rerun, "crash", run.crashes):
+            yield seen, "crash", f"its worker died ({run.crashes} of {self.settings.crash_limit})", ""
         waits = run.status == "waiting" and run.due_in is not None and run.due_in > timedelta(0)
-        if waits and self._is_new_since(run.id, "waiting", run.due_at):
-            yield self._now(), "waiting", one_line(run.reason or ""), took(run.due_in)
+        sleeps = any(step.status == "waiting" for step in told.steps)  # which has a row
+        if waits and not sleeps and self._is_untold(run.id, "waiting", run.due_at):
+            yield seen, "waiting", one_line(run.reason or ""), f"starts in {took(run.due_in)}"
 
     def _depth(self, run: RunRow) -> int:
         cause = self._depths.get(run.causation_id or "")
@@ -120,17 +124,13 @@ class Follower:
 
     def _is_new(self, at: datetime, *key: object) -> bool:
         assert self._since is not None  # set by the first look
-        return at >= self._since and self._is_new_since(*key)
+        return at >= self._since and self._is_untold(*key)
 
-    def _is_new_since(self, *key: object) -> bool:
+    def _is_untold(self, *key: object) -> bool:
         if key in self._told:
             return False
         self._told[key] = None
         return True
-
-    def _now(self) -> datetime:
-        assert self._since is not None  # set by the first look
-        return self._looked or self._since
 
 
 def _published(run: RunRow, depth: int) -> Text:
@@ -139,21 +139,16 @@ def _published(run: RunRow, depth: int) -> Text:
 
 def _happened(run: RunRow, moment: Moment) -> Text:
     _, kind, what, length = moment
-    text = Text(f"{run.actor}  ")
-    told = str(what)
-    if kind == run.status and kind != "waiting":
-        return (
-            text.append(kind, style=COLOURS.get(kind, ""))
-            .append(f" in {length}" if length else "")
-            .append(f": {told}" if told else "")
-        )
+    text, told = Text(f"{run.actor}  "), str(what)
     if kind == "dead letter":
-        return text.append(f"dead letter, {told}", style="red").append(
-            f"  callboard dead show {told.rpartition(' ')[2]}", style="dim"
-        )
-    style = "red" if "failed" in kind or kind == "crash" else COLOURS.get(kind, "dim")
-    text.append(kind, style=style).append(f"  {told}")
-    return text.append(f"  {length}", style="yellow" if "failed" in kind else "dim") if length else text
+        reason, _, id = told.rpartition(": ")
+        return text.append(f"dead letter: {reason}", "red").append(f"  callboard dead show {id}", "dim")
+    if kind == run.status and kind != "waiting":
+        text.append(kind, COLOURS.get(kind, "")).append(f" in {length}" if length else "")
+        return text.append(f": {told}" if told else "")
+    failed = "failed" in kind or kind == "crash"
+    text.append(kind, "red" if failed else COLOURS.get(kind, "dim")).append(f"  {told}")
+    return text.append(f"  {length}", "yellow" if failed else "dim") if length else text
 
 
 def _line(at: datetime, chain: str | None, depth: int, text: Text) -> Text:

@@ -106,7 +106,8 @@ def _steps(told: RunStory, depth: int, axis: Axis, moment: datetime) -> Iterator
         if step.status in ("waiting", "failing") and step.due_in is not None:
             bars.append(axis.bar("wait", step.finished_at, moment + step.due_in, "waits"))
         tries = f"{step.tries} tries" if step.tries > 1 else ""
-        state = "" if step.status == "done" else step.status
+        over = step.due_in is not None and step.due_in <= timedelta(0)
+        state = "" if step.status == "done" else "slept" if step.status == "waiting" and over else step.status
         note = ", ".join(part for part in (tries, one_line(step.error or "")) if part)
         yield step.started_at, Line("step", depth + 1, name, state, took(step.lasted), bars, note)
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
+from urllib.parse import urlencode
 from uuid import UUID
 
 import psycopg
@@ -121,9 +122,7 @@ class Pages:
             raise WrongFilterError("no actor has NUL in its name")
         with connected(self._settings) as connection:
             found = list_runs(connection, status=status, actor=actor, before=before, limit=PAGE + 1)
-        filters = "&".join(
-            f"{name}={value}" for name, value in request.query_params.items() if name != "before"
-        )
+        filters = urlencode({name: value for name, value in asked.items() if name != "before"})
         return {
             "runs": found[:PAGE],
             "older": found[PAGE - 1].id if len(found) > PAGE else None,

@@ -51,7 +51,7 @@ def running(out: Console, data: Path) -> Generator[House]:
             raise unreachable(settings, error) from error
         out.print(f"database ready, {len(applied)} migration(s) applied", style="dim")
         household.write_environment(data / "env", environment)
-        workers = Workers.start(data / "worker.log", 1, settings.grace, lambda _: None)
+        workers = Workers.start(["ops", "worker"], data / "worker.log", settings.grace, lambda _: None)
         stack.callback(workers.stop)
         workers.await_ready()
         out.print("workers ready: 1 process and quarantine", style="dim")

@@ -1,5 +1,6 @@
 """What a house on one machine brings up for itself: servers where none are given, workers, and its settings for other shells."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -86,18 +87,25 @@ class Workers:
     _ready: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def start(cls, log: Path, processes: int, grace: timedelta, heard: Callable[[str], None]) -> Self:
-        """From the main thread: the kernel ends the supervisor with the thread that started it."""
-        command = [sys.executable, "-m", "ops", "worker", "--processes", str(processes)]
+    def start(cls, program: Sequence[str], log: Path, grace: timedelta, heard: Callable[[str], None]) -> Self:
+        """`program` is a module that supervises, with its arguments. From the main thread: when that ends, the kernel ends it."""
+        command = [sys.executable, "-m", *program]
         with log.open("a") as errors_to:
             process = subprocess.Popen(
                 launch_command(command, death_signal=signal.SIGKILL),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors_to, text=True, errors="replace",
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors_to, text=True, errors="replace",
                 start_new_session=True,  # a Ctrl-C is for us, who stop things in order
             )  # fmt: skip
         workers = cls(process, log, grace, heard)
         threading.Thread(target=workers._listen, name="workers-print", daemon=True).start()
         return workers
+
+    def go(self) -> None:
+        """For a program that waits for a line before it begins. One that has died is found by `await_ready`."""
+        assert self.process.stdin is not None  # a pipe, as asked
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
 
     def await_ready(self) -> None:
         """Raises HouseError with the end of their log."""

@@ -22,9 +22,9 @@ from broker import Settings, load_settings
 from broker.migrate import engine_migrations, migrate
 from ops import household
 from ops.cli.screen import one_line, took
-from ops.dev import trial
 from ops.dev.follower import Follower
 from ops.dev.sources import folders
+from ops.dev.trial import Judge, Verdict
 from ops.household import HouseError, Workers, shortened
 from ops.reach import unreachable
 from ops.web.server import serving
@@ -46,85 +46,92 @@ class Wishes:
     port: int | None = 0
 
 
-@dataclass(slots=True)
 class Crew:
-    """The workers of the last good code, none before there was any."""
+    """The workers of the last good code, none before there was any. The next ones and their trial stand ready, imported."""
 
-    out: Console
-    log: Path
-    count: int
-    grace: timedelta
-    _now: Workers | None = None
+    def __init__(self, out: Console, log: Path, count: int, grace: timedelta) -> None:
+        self._out, self._log, self._count, self._grace = out, log, count, grace
+        self._now: Workers | None = None
+        self._judge = Judge()
+        self._next = self._standby()
 
-    def take_up(self) -> bool:
-        """Try the code on disk, and put it in the place of what runs. Tells what comes of it; False when nothing was changed."""
-        began, before = time.monotonic(), self._now
-        verdict = trial.hold()
+    def take_up(self) -> None:
+        """Try the code on disk and put it in the place of what runs, or tell what is wrong with it."""
+        began = time.monotonic()
+        verdict = self._judge.hold()
         for name in verdict.applied:
-            self.out.print(f"migrated {name}", style="dim", soft_wrap=True)
+            self._out.print(f"migrated {name}", style="dim", soft_wrap=True)
         if verdict.faults:
             self._tell(verdict)
-            return False
-        fresh = Workers.start(self.log, self.count, self.grace, self._heard)
+        else:
+            verb = "ready" if self._now is None else "reloaded"
+            if self._replace():
+                length = took(timedelta(seconds=time.monotonic() - began))
+                self._out.print(f"{verb} in {length}: {verdict.actors} actors", style="green")
+            self._next = self._standby()
+        self._judge.prepare()
+
+    def _replace(self) -> bool:
+        """New workers first, then the end of the old."""
+        fresh, before = self._next, self._now
+        fresh.go()
         try:
             fresh.await_ready()
         except HouseError as error:
-            self.out.print(str(error), style="red", soft_wrap=True)
+            self._out.print(str(error), style="red", soft_wrap=True)
             fresh.stop()
             return False
-        except BaseException:
-            fresh.stop()
-            raise
         self._now = fresh
         if before is not None:
             before.stop()
-        took_up = took(timedelta(seconds=time.monotonic() - began))
-        verb = "ready" if before is None else "reloaded"
-        self.out.print(f"{verb} in {took_up}: {verdict.actors} actors", style="green")
         return True
 
     def look_after(self) -> None:
         """Say once that they have ended; saving a file starts them again."""
         if self._now is not None and self._now.process.poll() is not None:
             ended, self._now = self._now, None
-            self.out.print(
-                f"the workers ended with status {ended.process.returncode}; see {shortened(self.log)}; saving a file starts them",
-                style="red", soft_wrap=True,
-            )  # fmt: skip
+            status = ended.process.returncode
+            told = f"the workers ended with status {status}; see {shortened(self._log)}; saving a file starts them"
+            self._out.print(told, style="red", soft_wrap=True)
 
     def stop(self) -> None:
-        if self._now is not None:
-            self._now.stop()
+        self._judge.close()
+        for workers in (self._next, self._now):
+            if workers is not None:
+                workers.stop()
+
+    def _standby(self) -> Workers:
+        return Workers.start(["ops.dev.crew", str(self._count)], self._log, self._grace, self._heard)
 
     def _heard(self, line: str) -> None:
-        self.out.print(Text("  │ ", style="dim").append(one_line(line)), soft_wrap=True)
+        self._out.print(Text("  │ ", style="dim").append(one_line(line)), soft_wrap=True)
 
-    def _tell(self, verdict: trial.Verdict) -> None:
+    def _tell(self, verdict: Verdict) -> None:
         for fault in verdict.faults:
             place = Text(f"{fault.place}: " if fault.place else "", style="bold red")
-            self.out.print(place.append(fault.message, style="not bold red"), soft_wrap=True)
+            self._out.print(place.append(fault.message, style="not bold red"), soft_wrap=True)
         goes_on = "the last good code goes on" if self._now is not None else "nothing runs yet"
-        self.out.print(f"not loaded: {goes_on}, and saving a file tries again", style="yellow")
+        self._out.print(f"not loaded: {goes_on}, and saving a file tries again", style="yellow")
 
 
 def develop(out: Console, wishes: Wishes) -> None:
     """Until KeyboardInterrupt. Raises CallboardError and EmbeddedError when something cannot be brought up."""
     with ExitStack() as stack:
         settings = _settled(stack, out, wishes)
-        follower = Follower(settings, out)
-        crew = Crew(out, settings.data / "worker.log", wishes.workers, settings.grace)
+        saved = _saved(settings)
+        next(saved)  # watching begins before the first boot, so that nothing is missed
+        follower, log = Follower(settings, out), settings.data / "worker.log"
         if wishes.port is not None:
             page = stack.enter_context(serving(settings, port=wishes.port or None))
             out.print(f"status page: {page}", soft_wrap=True)
         out.print(
-            f"logs: {shortened(crew.log)}; another shell: . {shortened(settings.data / 'env')}",
+            f"logs: {shortened(log)}; another shell: . {shortened(settings.data / 'env')}",
             soft_wrap=True,
         )
         follower.start()
         stack.callback(follower.stop)
+        crew = Crew(out, log, wishes.workers, settings.grace)
         stack.callback(crew.stop)
-        saved = _saved(settings)
-        next(saved)  # watching begins before the first boot, so that nothing is missed
         crew.take_up()
         for files in saved:
             if files:

@@ -66,8 +66,8 @@ class Axis:
 def draw(told: Sequence[RunStory], asked: Collection[UUID], moment: datetime) -> Chart:
     """All of a chain at a moment of the database's time. The runs `asked` for are marked."""
     runs = [story.run for story in told]
-    ends = [run.finished_at or max(moment, run.due_at or moment) for run in runs]
-    axis = Axis(min(run.event_time for run in runs), max(ends))
+    ends = max(run.finished_at or moment for run in runs)  # a wait that goes on is cut off at the present
+    axis = Axis(min(run.event_time for run in runs), ends)
     by_id = {story.run.id: story for story in told}
     lines = [
         line
@@ -113,33 +113,30 @@ def _steps(told: RunStory, depth: int, axis: Axis, moment: datetime) -> Iterator
 
 
 def _attempts(told: RunStory, depth: int, axis: Axis) -> Iterator[tuple[datetime, Line]]:
-    begins = told.run.started_at
+    """One begins when the wait after the one before is over; the first of a replay when somebody replayed it."""
+    begins, rerun = told.run.started_at, 0
     for attempt in told.attempts:
+        if attempt.rerun != rerun:
+            rerun = attempt.rerun
+            replays = [
+                x.settled_at for x in told.letters if x.settled_at and x.settled_at < attempt.failed_at
+            ]
+            begins = max(replays, default=begins)
         start = min(begins or attempt.failed_at, attempt.failed_at)
-        bars = [axis.bar("attempt", start, attempt.failed_at, f"attempt {attempt.attempt}")]
-        state = "gave up"
+        name = f"attempt {attempt.attempt}" + (f", replay {rerun}" if rerun else "")
+        bars, state = [axis.bar("attempt", start, attempt.failed_at, name)], "gave up"
         if attempt.delay is not None:
             begins = attempt.failed_at + attempt.delay
             state = f"retry after {took(attempt.delay)}"
             bars.append(axis.bar("wait", attempt.failed_at, begins, "waits"))
         error = one_line(attempt.error)
         note = error if error.startswith(attempt.kind) else f"{attempt.kind}: {error}"
-        length = took(attempt.failed_at - start)
-        yield start, Line("attempt", depth + 1, f"attempt {attempt.attempt}", state, length, bars, note)
+        yield start, Line("attempt", depth + 1, name, state, took(attempt.failed_at - start), bars, note)
 
 
 def _letters(told: RunStory, depth: int, axis: Axis) -> Iterator[tuple[datetime, Line]]:
     for letter in told.letters:
         bars = [axis.bar("letter", letter.created_at, letter.created_at, letter.reason)]
-        yield (
-            letter.created_at,
-            Line(
-                "letter",
-                depth + 1,
-                "dead letter",
-                letter.settled_as or "open",
-                "",
-                bars,
-                f"{letter.reason}: callboard dead show {letter.id}",
-            ),
-        )
+        kind, state = ("settled", letter.settled_as) if letter.settled_as else ("letter", "open")
+        note = f"{letter.reason}: callboard dead show {letter.id}"
+        yield letter.created_at, Line(kind, depth + 1, "dead letter", state, "", bars, note)

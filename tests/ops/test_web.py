@@ -9,7 +9,8 @@ import pytest
 
 from broker import Backoff, Run, Settings, actor
 from broker.errors import CallboardError
-from broker.history import list_runs
+from broker.dead_letters import replay
+from broker.history import list_runs, open_letters
 from broker.testing import Stage
 from ops.web.server import serving
 from schemas import Event
@@ -98,6 +99,13 @@ def test_errors_are_told_as_text_with_the_wait_and_the_dead_letter(
     stage.clock.advance(timedelta(minutes=2))
     stage.drain()
     assert "attempts used up: callboard dead show" in browser.get(f"/runs/{event}").text
+
+    with stage.database.once("test") as connection:
+        replay(connection, open_letters(connection))
+    stage.drain()
+    replayed = browser.get(f"/runs/{event}").text
+    assert "attempt 1, replay 1" in replayed
+    assert "replayed 1 time(s)" in replayed
 
 
 def test_what_is_not_there_and_what_cannot_be_asked_is_said(browser: httpx.Client) -> None:

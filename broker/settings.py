@@ -80,7 +80,7 @@ class Settings(EnvironmentSettings):
         """Raises ConfigurationError when no database is set."""
         if not self.database_url.get_secret_value():
             raise ConfigurationError(
-                "CALLBOARD_DATABASE_URL is not set: give it a PostgreSQL DSN, or use ./ops/run or `callboard dev`, which bring their own"
+                "CALLBOARD_DATABASE_URL is not set: give it a PostgreSQL DSN, or use `callboard dev`, which brings its own"
             )
         direct = self.database_direct_url.get_secret_value() if self.database_direct_url else None
         return Database(self.database_url.get_secret_value(), self.namespace, direct)

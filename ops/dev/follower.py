@@ -13,7 +13,7 @@ from rich.text import Text
 
 from broker import Settings
 from broker.chains import moving_runs, now, runless_letters, stories
-from broker.history import RunRow, RunStory
+from broker.history import LetterLine, RunRow, RunStory
 from ops.cli.screen import COLOURS, clock, one_line, took
 from ops.cli.timeline import Moment, moments
 from ops.reach import database_place, reason_of
@@ -64,8 +64,7 @@ class Follower:
             lines += self._news(told)
         for letter in runless_letters(connection, self._since):
             if self._is_new(letter.created_at, letter.id, "letter"):
-                what = f"{letter.event_type or letter.queue}: dead letter, {letter.reason}; callboard dead show {letter.id}"
-                lines.append((letter.created_at, _line(letter.created_at, None, 0, Text(what, style="red"))))
+                lines.append((letter.created_at, _line(letter.created_at, None, 0, _runless(letter))))
         _shrink(self._told)
         _shrink(self._depths)
         return [text for _, text in sorted(lines, key=lambda line: line[0])]
@@ -149,6 +148,13 @@ def _happened(run: RunRow, moment: Moment) -> Text:
     failed = "failed" in kind or kind == "crash"
     text.append(kind, "red" if failed else COLOURS.get(kind, "dim")).append(f"  {told}")
     return text.append(f"  {length}", "yellow" if failed else "dim") if length else text
+
+
+def _runless(letter: LetterLine) -> Text:
+    """What nobody hears may be meant for other services; what cannot be read is a fault."""
+    text = Text(f"{letter.event_type or letter.queue}  ")
+    text.append(f"dead letter: {letter.reason}", "yellow" if letter.reason == "unheard" else "red")
+    return text.append(f"  callboard dead show {letter.id}", "dim")
 
 
 def _line(at: datetime, chain: str | None, depth: int, text: Text) -> Text:

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from broker import Backoff, Run, Settings, actor
-from broker.errors import CallboardError
 from broker.dead_letters import replay
+from broker.errors import CallboardError
 from broker.history import list_runs, open_letters
 from broker.testing import Stage
 from ops.web.server import serving

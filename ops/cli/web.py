@@ -13,7 +13,7 @@ from ops.web.server import HOST, is_loopback, serving
 
 def web(
     port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65_535, help="[default: 8094, or any that is free]")
+        int | None, typer.Option("--port", min=1, max=65_535, help="Otherwise 8094, or any that is free.")
     ] = None,
     host: Annotated[
         str, typer.Option("--host", help="The address to listen on. Everybody who reaches it may read.")

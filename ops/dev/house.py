@@ -39,11 +39,12 @@ GATHER = timedelta(seconds=0.1)
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """`port` is the status page's; None is no page, 0 the usual one or any that is free."""
+    """`port` is the status page's; None is the usual one, or any that is free."""
 
     broker: Literal["postgres", "rabbitmq"] | None = None
     workers: int = 1
-    port: int | None = 0
+    port: int | None = None
+    page: bool = True
 
 
 class Crew:
@@ -121,8 +122,8 @@ def develop(out: Console, wishes: Wishes) -> None:
         saved = _saved(settings)
         next(saved)  # watching begins before the first boot, so that nothing is missed
         follower, log = Follower(settings, out), settings.data / "worker.log"
-        if wishes.port is not None:
-            page = stack.enter_context(serving(settings, port=wishes.port or None))
+        if wishes.page:
+            page = stack.enter_context(serving(settings, port=wishes.port))
             out.print(f"status page: {page}", soft_wrap=True)
         out.print(
             f"logs: {shortened(log)}; another shell: . {shortened(settings.data / 'env')}",

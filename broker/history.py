@@ -57,6 +57,7 @@ _WHOLE = f"select {_FACTS}, event, result from run"  # noqa: S608
 # The primary key serves it: run ids are UUIDv7, so their order is that of time.
 _LIST = f"""{_RUN}
 where (%(status)s::text is null or status = %(status)s) and (%(actor)s::text is null or actor = %(actor)s)
+  and id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 order by id desc limit %(limit)s"""
 _ONE = f"{_WHOLE} where id = %s"
 _OF_EVENT = f"{_WHOLE} where event_id = %s order by id"  # run_claim
@@ -105,10 +106,16 @@ _COUNTS = "select status, count(*) from run group by status order by status"
 
 
 def list_runs(
-    connection: Connection, *, status: str | None = None, actor: str | None = None, limit: int = 50
+    connection: Connection,
+    *,
+    status: str | None = None,
+    actor: str | None = None,
+    before: UUID | None = None,
+    limit: int = 50,
 ) -> list[RunRow]:
-    """Newest first."""
-    return _rows(connection, RunRow, _LIST, {"status": status, "actor": actor, "limit": limit})
+    """Newest first; `before` is the last id of the page before."""
+    wanted = {"status": status, "actor": actor, "before": before, "limit": limit}
+    return _rows(connection, RunRow, _LIST, wanted)
 
 
 def get_run(connection: Connection, id: UUID) -> RunRow:

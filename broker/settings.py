@@ -21,7 +21,7 @@ class Settings(EnvironmentSettings):
     model_config = SettingsConfigDict(env_prefix="CALLBOARD_")
 
     database_url: SecretStr = SecretStr("")
-    """PostgreSQL 14 to 18, as a DSN. Empty: `./ops/run` starts its own; every other command refuses."""
+    """PostgreSQL 14 to 18, as a DSN. Empty: `./ops/run` and `callboard dev` start their own; every other command refuses."""
     database_direct_url: SecretStr | None = None
     """A DSN past any transaction pooler, for session locks and LISTEN. Only needed where the first one points to a pooler."""
     broker_url: SecretStr = SecretStr("")
@@ -80,7 +80,7 @@ class Settings(EnvironmentSettings):
         """Raises ConfigurationError when no database is set."""
         if not self.database_url.get_secret_value():
             raise ConfigurationError(
-                "CALLBOARD_DATABASE_URL is not set: give it a PostgreSQL DSN, or use ./ops/run, which brings its own PostgreSQL"
+                "CALLBOARD_DATABASE_URL is not set: give it a PostgreSQL DSN, or use `callboard dev`, which brings its own"
             )
         direct = self.database_direct_url.get_secret_value() if self.database_direct_url else None
         return Database(self.database_url.get_secret_value(), self.namespace, direct)

@@ -29,8 +29,10 @@ from broker.history import RunRow
 from ops.cli.screen import console, errors, took
 from ops.cli.session import connected, publishing
 from ops.demo_house import House, running
-from ops.demo_report import DemoError, Told, finished, length_of, results, shortened, standing, tell
-from ops.embedded.process import DirectoryInUseError, EmbeddedError
+from ops.demo_report import DemoError, Told, finished, length_of, results, standing, tell
+from ops.embedded.process import EmbeddedError
+from ops.household import shortened
+from ops.web.server import serving
 from schemas import Event, uuid7
 from schemas.orders import Customization, OrderPaid
 from schemas.pages import PageScanRequested
@@ -71,10 +73,10 @@ class Show:
         """The runs of its story. Raises DemoError when it fails, or takes too long."""
         ends = time.monotonic() + STORY_LIMIT.total_seconds()
         while (runs := finished(connection, told)) is None:
-            self.house.refuse_dead_workers()
+            self.house.workers.refuse_dead()
             if time.monotonic() > ends:
                 raise DemoError(
-                    f"not complete after {took(STORY_LIMIT)}: {standing(connection, told)}; see {self.house.log}"
+                    f"not complete after {took(STORY_LIMIT)}: {standing(connection, told)}; see {self.house.workers.log}"
                 )
             time.sleep(LOOK_SECONDS)
         return runs
@@ -114,15 +116,16 @@ def _pause(show: Show) -> None:
     while time.monotonic() < ends:
         if _asked_to_stop.is_set():
             raise KeyboardInterrupt
-        show.house.refuse_dead_workers()
+        show.house.workers.refuse_dead()
         time.sleep(LOOK_SECONDS)
 
 
-def what_next(out: Console, show: Show, first: Told) -> None:
+def what_next(out: Console, show: Show, first: Told, page: str) -> None:
     """Commands to try, with what they need."""
     script = Path(sys.executable).with_name("callboard")
     callboard = shortened(script) if script.exists() else f"{shortened(Path(sys.executable))} -m ops"
-    out.print("\nIt stays up and does something every 30 s. In another terminal:", style="bold")
+    out.print(f"\nThe status page: {page}", style="bold", soft_wrap=True)
+    out.print("It stays up and does something every 30 s. In another terminal:", style="bold")
     out.print(f"  . {shortened(show.house.settings.data / 'env')}", soft_wrap=True)
     for command, does in (
         ("runs", "what was done, newest first"),
@@ -135,7 +138,7 @@ def what_next(out: Console, show: Show, first: Told) -> None:
         out.print(f"  {callboard} {command}", soft_wrap=True, end="")
         out.print(f"  # {does}", style="dim", soft_wrap=True)
     out.print(
-        f"Logs: {shortened(show.house.log)}. The site: {show.house.site.url}. Ctrl-C stops everything.\n",
+        f"Logs: {shortened(show.house.workers.log)}. The site: {show.house.site.url}. Ctrl-C stops everything.\n",
         soft_wrap=True,
     )
 
@@ -168,18 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show = Show(house)
             first = once(out, show)
             if not given.once:
-                what_next(out, show, first)
-                go_on(out, show)
+                with serving(house.settings) as page:
+                    what_next(out, show, first, page)
+                    go_on(out, show)
     except KeyboardInterrupt:
         out.print("\nstopped", style="dim")
         return 130 if given.once else 0
-    except DirectoryInUseError as error:
-        errors().print(
-            f"error: {error}; or use the demo that runs: . {shortened(data / 'env')}",
-            style="red",
-            soft_wrap=True,
-        )
-        return 1
     except (CallboardError, EmbeddedError) as error:
         errors().print(f"error: {error}", style="red", soft_wrap=True)
         return 1

@@ -14,6 +14,7 @@ from rich.console import Console
 from broker import CallboardError, Pipeline
 from broker.history import RunRow, chain
 from ops.cli.screen import one_line, status, table, took
+from ops.household import shortened
 
 _RECOMMENDATIONS = "select count(*) from pages.recommendation where page_id = %s"
 _SONGS = "select number, status, url, error from orders.song_variant where order_id = %s order by number"
@@ -93,12 +94,6 @@ def _song(data: Path, number: int, state: str, url: str | None, error: str | Non
     with wave.open(str(path)) as sound:
         length = timedelta(seconds=sound.getnframes() / sound.getframerate())
     return f"song {number}: {shortened(path)}, {took(length)} long"
-
-
-def shortened(path: Path) -> str:
-    """As one would type it from here."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _walked(told: Told, runs: Sequence[RunRow]) -> bool:

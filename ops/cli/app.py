@@ -14,6 +14,7 @@ import typer.main
 from typer.core import TyperCommand, TyperGroup
 
 COMMANDS = {
+    "dev": "Everything in one terminal, reloaded when a file is saved.",
     "worker": "Perform runs until SIGTERM or Ctrl-C.",
     "publish": "Publish one event.",
     "runs": "What was done: list runs, or show one whole.",
@@ -23,6 +24,7 @@ COMMANDS = {
     "check": "Everything that can be wrong before the first event travels.",
     "settings": "What is in effect, and where it comes from.",
     "migrate": "Bring the database to what the code needs.",
+    "web": "The status page.",
     "bench": "Measure ours against plain Dramatiq.",
     "chaos": "Break everything around the engine, and count what was lost.",
 }
@@ -107,11 +109,12 @@ def _tell(error: Exception) -> None:
     from broker.errors import CallboardError
     from broker.logs import redact
     from ops.cli.screen import errors, one_line
+    from ops.embedded.process import EmbeddedError
     from schemas import SchemaError
 
     if isinstance(error, psycopg.Error):
         message = f"PostgreSQL refused it ({type(error).__name__}): {one_line(redact(str(error)))}"
-    elif isinstance(error, CallboardError | SchemaError):
+    elif isinstance(error, CallboardError | SchemaError | EmbeddedError):
         message = str(error)
     else:
         raise error

@@ -22,8 +22,8 @@ def show_story(out: Console, told: RunStory) -> None:
     )
     out.print(facts(_facts(run)))
     out.print()
-    moments = sorted(_moments(told), key=lambda moment: moment[0])
-    out.print(table(["TIME", "", "WHAT", "LENGTH"], [_row(run, moment) for moment in moments], flexible=2))
+    in_order = sorted(moments(told), key=lambda moment: moment[0])
+    out.print(table(["TIME", "", "WHAT", "LENGTH"], [_row(run, moment) for moment in in_order], flexible=2))
     for message in told.on_the_way:
         out.print(f"on its way: {message.event_type} {message.event_id} {place_of(message)}", soft_wrap=True)
     out.print()
@@ -78,7 +78,8 @@ def _facts(run: RunRow) -> list[tuple[str, Cell | None]]:
     ]
 
 
-def _moments(told: RunStory) -> Iterator[Moment]:
+def moments(told: RunStory) -> Iterator[Moment]:
+    """What is known to have happened, in no order."""
     run = told.run
     yield run.event_time, "event", f"{run.event_type} was published", ""
     yield run.created_at, "claim", "claimed by a worker", took(run.created_at - run.event_time)

@@ -1,0 +1,34 @@
+"""`callboard web`: the status page alone."""
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+from ops.cli.screen import console, errors
+from ops.cli.session import settings_of_command
+from ops.web.server import HOST, is_loopback, serving
+
+
+def web(
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65_535, help="Otherwise 8094, or any that is free.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on. Everybody who reaches it may read.")
+    ] = HOST,
+) -> None:
+    """Serve a page of runs and their chains, live, until Ctrl-C. It reads only, and shows no payload."""
+    settings = settings_of_command()
+    _ = settings.database  # raises when no database is set
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    with serving(settings, host=host, port=port) as page:
+        console().print(f"status page: {page}", soft_wrap=True)
+        if not is_loopback(host):
+            errors().print(
+                "everybody who reaches this address may read it: it asks for no password", style="yellow"
+            )
+        over.wait()

@@ -1,0 +1,10 @@
+// The server sends the section again whenever it has changed; its text was escaped there.
+const section = document.querySelector("#live[data-source]");
+const state = document.querySelector("#state");
+if (section) {
+  const source = new EventSource(section.dataset.source);
+  const tell = (text) => { state.hidden = false; state.textContent = text; state.className = text.replace(" ", "-"); };
+  source.onopen = () => tell("live");
+  source.onerror = () => tell("not live");
+  source.onmessage = (message) => { section.innerHTML = message.data; };
+}

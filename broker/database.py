@@ -15,7 +15,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 """Long enough for a server under load, short enough that an unreachable one is retried while it still matters."""
 
 LABEL_LENGTH = 14
-"""PostgreSQL cuts the name of a session at 63 bytes, and takeover needs a worker's name whole: with its purpose it takes 48 of them."""
+"""PostgreSQL cuts the name of a session at 63 bytes; a takeover needs a worker's name whole, which with its purpose takes 48."""
 
 BY_INDEX = """
 select set_config('enable_seqscan', 'off', %(local)s), set_config('enable_hashjoin', 'off', %(local)s),

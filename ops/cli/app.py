@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from broker.errors import CallboardError
 from broker.logs import redact
-from ops.cli import bench, check, dead, migrate, pipelines, publish, runs, settings, why, worker
+from ops.cli import bench, check, dead, doctor, migrate, pipelines, publish, runs, settings, why, worker
 from ops.cli.screen import errors, one_line
 from schemas import SchemaError
 
@@ -51,6 +51,7 @@ app.command("why")(why.why)
 app.add_typer(dead.app, name="dead")
 app.add_typer(pipelines.app, name="pipelines")
 app.command("check")(check.check)
+app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)
 app.command("migrate")(migrate.migrate)
 app.command("bench")(bench.bench)

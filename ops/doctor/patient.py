@@ -73,9 +73,9 @@ def admitted(settings: Settings) -> Generator[Patient]:
     """A patient with whatever can be had; what cannot stands in `trouble` as `actors`, `postgresql`, `tables` or `rabbitmq`."""
     patient = Patient(settings, topology=topology(settings.namespace, {}))
     _load(patient)
-    with ExitStack() as open:
-        _reach_database(patient, open)
-        _reach_rabbit(patient, open)
+    with ExitStack() as opened:
+        _reach_database(patient, opened)
+        _reach_rabbit(patient, opened)
         yield patient
 
 
@@ -98,9 +98,9 @@ def _load(patient: Patient) -> None:
         patient.trouble["actors"] = str(error)
 
 
-def _reach_database(patient: Patient, open: ExitStack) -> None:
+def _reach_database(patient: Patient, opened: ExitStack) -> None:
     try:
-        connection = open.enter_context(patient.settings.database.once("doctor"))
+        connection = opened.enter_context(patient.settings.database.once("doctor"))
         for statement in _READ_ONLY:
             connection.execute(statement.encode())
         patient.database = connection
@@ -115,11 +115,11 @@ def _reach_database(patient: Patient, open: ExitStack) -> None:
         patient.trouble["tables"] = "PostgreSQL"
 
 
-def _reach_rabbit(patient: Patient, open: ExitStack) -> None:
+def _reach_rabbit(patient: Patient, opened: ExitStack) -> None:
     if not patient.on_rabbitmq:
         return
     urls = [url.strip() for url in patient.settings.broker_url.get_secret_value().split(",") if url.strip()]
     try:
-        patient.rabbit = open.enter_context(rabbit.connected(urls, f"{patient.settings.namespace} doctor"))
+        patient.rabbit = opened.enter_context(rabbit.connected(urls, f"{patient.settings.namespace} doctor"))
     except CallboardError as error:
         patient.trouble["rabbitmq"] = f"{broker_place(patient.settings)} cannot be used: {reason_of(error)}"

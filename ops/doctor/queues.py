@@ -11,7 +11,7 @@ _WAITING = "select queue, count(*) from delivery group by queue order by queue"
 
 def exchanges(patient: Patient) -> Remarks:
     topology = patient.topology
-    wanted = (
+    wanted: tuple[tuple[str, str, dict[str, str]], ...] = (
         (topology.events, "topic", {"alternate-exchange": topology.alternate_exchange}),
         (topology.alternate_exchange, "fanout", {}),
         (topology.dead_letter_exchange, "fanout", {}),
@@ -101,5 +101,5 @@ def _unconsumed_here(patient: Patient) -> dict[str, int]:
     """On `postgres` nobody knows who listens to which queue; without a live worker it is nobody."""
     if patient.alive:
         return {}
-    waiting = dict(patient.db.execute(_WAITING).fetchall())
+    waiting: dict[str, int] = dict(patient.db.execute(_WAITING).fetchall())
     return dict.fromkeys(patient.topology.queues, 0) | waiting

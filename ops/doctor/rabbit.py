@@ -18,7 +18,8 @@ from broker.transports.rabbitmq.connection import describe, parse_servers
 from broker.transports.rabbitmq.errand import NOT_FOUND
 
 TIMEOUT_SECONDS = 5.0
-HEARTBEAT = timedelta(seconds=10)
+HEARTBEAT = timedelta(minutes=1)
+"""Longer than the checks of PostgreSQL take while nobody reads from this connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def connected(urls: Sequence[str], name: str) -> Generator[Rabbit]:
         try:
             connection: Any = pika.BlockingConnection(server)
         except (AMQPError, OSError) as error:
-            silent.append(f"{place} ({describe(error)})")
+            silent.append(f"{place}: {describe(error)}")
             continue
         try:
             yield Rabbit(connection, str(connection._impl.server_properties["version"]), silent)

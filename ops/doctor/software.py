@@ -18,7 +18,7 @@ _REQUIREMENT = re.compile(r"^([\w.-]+)(?:\[[^]]*])?([^;]*)$")
 _BOUND = re.compile(r"(==|>=|<)([\d.]+)")
 
 
-def python(patient: Patient) -> Remarks:
+def python(_: Patient) -> Remarks:
     found = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] < PYTHON:
         yield fail(f"Python {found}", f"Callboard needs {PYTHON[0]}.{PYTHON[1]} or later")
@@ -26,7 +26,7 @@ def python(patient: Patient) -> Remarks:
         yield ok(f"Python {found}")
 
 
-def libraries(patient: Patient) -> Remarks:
+def libraries(_: Patient) -> Remarks:
     """What is installed against what Callboard itself declares."""
     wrong = [fault for text in metadata.requires("callboard") or () if (fault := unmet(text))]
     if wrong:

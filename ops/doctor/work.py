@@ -93,7 +93,7 @@ def dead_letters(patient: Patient) -> Remarks:
 
 def unheard(patient: Patient) -> Remarks:
     """An event that a loaded actor hears and RabbitMQ found nobody for: its binding is gone, or it came before the actor."""
-    found = dict(patient.db.execute(_UNHEARD).fetchall())
+    found: dict[str, int] = dict(patient.db.execute(_UNHEARD).fetchall())
     heard = {binding.event_type for binding in patient.topology.bindings}
     lost = [f"{kind} ({count})" for kind, count in found.items() if kind in heard]
     others = [f"{kind or 'of no type'} ({count})" for kind, count in found.items() if kind not in heard]

@@ -10,6 +10,7 @@ from broker.environment import FILE, variable
 from broker.wiring import nearest
 from ops.doctor.finding import Remarks, fail, ok, some, warn
 from ops.doctor.patient import Patient, on_this_machine
+from ops.setting_rows import read_groups
 
 _OTHERS = re.compile(r"CALLBOARD_(PG_BINDIR|RABBITMQ_ROOT|TEST_\w+)$")
 """Read by the embedded servers and the tests, which have no settings class."""
@@ -25,7 +26,10 @@ def settings(patient: Patient) -> Remarks:
             f"{name} is set, and nothing reads it",
             f"`callboard settings` lists what is read{nearest(name.removesuffix(FILE), known)}",
         )
-    if not strange:
+    wrong = [f"{group.name}: {group.error}" for group in read_groups(kinds) if group.error]
+    if wrong:
+        yield fail(some(wrong), "correct it; see ops/docs/settings.md")
+    if not strange and not wrong:
         yield ok(f"{len(given)} CALLBOARD_* variables are set, all are read")
 
 

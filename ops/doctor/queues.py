@@ -19,9 +19,14 @@ def exchanges(patient: Patient) -> Remarks:
     wrong = False
     for name, kind, arguments in wanted:
         thing = patient.amqp.exchange(name, kind, arguments)
-        wrong = wrong or not thing.exists or bool(thing.fault)
+        wrong = wrong or not thing.here or bool(thing.fault)
         if not thing.exists:
             yield fail(f"exchange {name} does not exist", AT_ITS_START)
+        elif thing.unavailable:
+            yield fail(
+                f"exchange {name} cannot be looked at: {thing.unavailable}",
+                "give the user of the URL the permissions",
+            )
         elif thing.fault:
             yield fail(
                 f"exchange {name} is not as needed: {thing.fault}",
@@ -37,13 +42,18 @@ def queues(patient: Patient) -> Remarks:
     wrong = False
     for name in names:
         thing = patient.amqp.queue(patient.topology, name)
-        wrong = wrong or not thing.exists or bool(thing.fault)
+        wrong = wrong or not thing.here or bool(thing.fault)
         if not thing.exists:
             yield fail(f"queue {name} does not exist", AT_ITS_START)
+        elif thing.unavailable:
+            yield fail(
+                f"queue {name} has no leader: {thing.unavailable}",
+                "start the nodes that hold it, or look at their disks",
+            )
         elif thing.fault:
             yield fail(
                 f"queue {name} is not as needed: {thing.fault}",
-                "is it without a leader, start its nodes; else let it run empty, delete it, and start a worker",
+                "RabbitMQ changes no queue in place: let it run empty, delete it, start a worker",
             )
     if not wrong:
         yield ok(f"{len(names)} queues are quorum queues with our arguments")
@@ -94,7 +104,7 @@ def consumers(patient: Patient) -> Remarks:
 def _unconsumed_there(patient: Patient) -> dict[str, int]:
     names = (*patient.topology.house_queues, *patient.topology.queues)
     things = {name: patient.amqp.queue(patient.topology, name) for name in names}
-    return {name: thing.messages for name, thing in things.items() if thing.exists and not thing.consumers}
+    return {name: thing.messages for name, thing in things.items() if thing.here and not thing.consumers}
 
 
 def _unconsumed_here(patient: Patient) -> dict[str, int]:

@@ -3,9 +3,10 @@
 Only what exists is declared with our arguments: the server then compares them, and changes nothing.
 """
 
-from collections.abc import Callable, Generator, Sequence
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,15 +22,24 @@ TIMEOUT_SECONDS = 5.0
 HEARTBEAT = timedelta(minutes=1)
 """Longer than the checks of PostgreSQL take while nobody reads from this connection."""
 
+_ABSENT = "NOT_FOUND - no "
+"""A quorum queue without a majority is "not found" too, but then the server says that it is down."""
+_UNEQUAL = re.compile(r"inequivalent arg '(x-[\w-]+)'.* but current is (?:none|.*?'([^']*)'.*)$")
+
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A queue or an exchange. `fault` is why the server would refuse our declaration of it, None if it would not."""
+    """A queue or an exchange. `fault` is how it differs from our declaration; `unavailable` is why it cannot be asked."""
 
     exists: bool
     fault: str | None = None
+    unavailable: str | None = None
     messages: int = 0
     consumers: int = 0
+
+    @property
+    def here(self) -> bool:
+        return self.exists and self.unavailable is None
 
 
 @dataclass(slots=True)
@@ -45,32 +55,49 @@ class Rabbit:
     def queue(self, topology: Topology, name: str) -> Thing:
         """Asked once; the answer is kept."""
         if name not in self._seen:
-            arguments = topology.queue_arguments(name)
-            self._seen[name] = self._compare(
-                lambda channel: channel.queue_declare(name, passive=True),
-                lambda channel: channel.queue_declare(name, durable=True, arguments=arguments),
-            )
+            seen = self._look(lambda channel: channel.queue_declare(name, passive=True))
+            wanted = topology.queue_arguments(name)
+            self._seen[name] = replace(seen, fault=self._difference(name, wanted)) if seen.here else seen
         return self._seen[name]
 
     def exchange(self, name: str, kind: str, arguments: dict[str, str]) -> Thing:
-        return self._compare(
-            lambda channel: channel.exchange_declare(name, passive=True),
-            lambda channel: channel.exchange_declare(name, kind, durable=True, arguments=arguments),
+        seen = self._look(lambda channel: channel.exchange_declare(name, passive=True))
+        if not seen.here:
+            return seen
+        try:
+            self._ask(lambda channel: channel.exchange_declare(name, kind, durable=True, arguments=arguments))
+        except ChannelClosedByBroker as error:
+            return replace(seen, fault=describe(error))
+        return seen
+
+    def _look(self, question: Callable[[Any], Any]) -> Thing:
+        try:
+            answer = self._ask(question).method
+        except ChannelClosedByBroker as error:
+            if error.reply_code == NOT_FOUND and _ABSENT in error.reply_text:
+                return Thing(exists=False)
+            return Thing(exists=True, unavailable=describe(error))
+        return Thing(
+            True, None, None, getattr(answer, "message_count", 0), getattr(answer, "consumer_count", 0)
         )
 
-    def _compare(self, exists: Callable[[Any], Any], declare: Callable[[Any], Any]) -> Thing:
-        try:
-            answer = self._ask(exists).method
-        except ChannelClosedByBroker as error:
-            # A quorum queue without a majority is "not found" too, but the server says that it is inaccessible.
-            away = error.reply_code == NOT_FOUND and "NOT_FOUND - no " in error.reply_text
-            return Thing(exists=not away, fault=None if away else describe(error))
-        depth, consumers = getattr(answer, "message_count", 0), getattr(answer, "consumer_count", 0)
-        try:
-            self._ask(declare)
-        except ChannelClosedByBroker as error:
-            return Thing(True, describe(error), depth, consumers)
-        return Thing(True, None, depth, consumers)
+    def _difference(self, name: str, wanted: Mapping[str, str | int]) -> str | None:
+        """Everything that differs. The server tells one argument at a time, so each is given in for the next question."""
+        arguments, told = dict(wanted), list[str]()
+        while True:
+            try:
+                self._ask(lambda channel: channel.queue_declare(name, durable=True, arguments=arguments))
+            except ChannelClosedByBroker as error:
+                match = _UNEQUAL.search(error.reply_text)
+                if match is None or f"{match[1]} " in " ".join(told):
+                    return ", ".join([*told, describe(error)])
+                there = match[2]
+                told.append(f"{match[1]} is {there or 'not set'}")
+                arguments.pop(match[1], None)
+                if there is not None:
+                    arguments[match[1]] = int(there) if there.isdigit() else there
+            else:
+                return ", ".join(told) or None
 
     def _ask(self, question: Callable[[Any], Any]) -> Any:
         channel = self.connection.channel()

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +27,7 @@ from tests.support.servers import Rabbit
 _RUN = """
 insert into run (id, event_id, event_source, actor, event_type, event_version, event_time, event, digest, correlation_id, claim,
                  created_at, status, attempt, fence, worker, wake, due_at)
-values (%(id)s, %(id)s, 'test', 'stage.speak', 'line.spoken', 1, clock(), '{}', '', 'test', gen_random_uuid(), clock(),
+values (%(id)s, %(id)s, 'test', 'speak.speak', 'line.spoken', 1, clock(), '{}', '', 'test', gen_random_uuid(), clock(),
         %(status)s, 1, 1, %(worker)s, gen_random_uuid(), clock() - %(late)s::interval)"""
 _WORKER = """
 insert into worker (id, name, lock_key, version, started_at, heartbeat_at)
@@ -67,7 +67,7 @@ class House:
         return id
 
     @contextmanager
-    def channel(self) -> Iterator[Any]:
+    def channel(self) -> Generator[Any]:
         with pika.BlockingConnection(pika.URLParameters(self.amqp)) as connection:
             yield connection.channel()
 

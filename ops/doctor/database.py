@@ -7,8 +7,7 @@ import psycopg
 
 from broker import Settings
 from broker.migrate import pending
-from ops.cli.screen import took
-from ops.doctor.finding import Remark, Remarks, fail, ok, some, warn
+from ops.doctor.finding import Remark, Remarks, fail, ok, rough, some, warn
 from ops.doctor.patient import Patient
 from ops.reach import reason_of
 
@@ -50,9 +49,9 @@ def clock(patient: Patient) -> Remarks:
     assert isinstance(time, datetime)
     trip = datetime.now(UTC) - before
     apart = max(abs(time - before - trip / 2) - trip / 2, timedelta(0))
-    found = f"database and host are {took(apart)} apart"
+    found = f"database and host are {rough(apart)} apart"
     if apart < APART:
-        yield ok(f"database and host agree within {took(APART)}")
+        yield ok(f"database and host agree within {rough(APART)}")
     elif apart < FAR_APART:
         yield warn(found, "let both machines follow NTP")
     else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 State = Literal["ok", "warn", "fail"]
@@ -63,3 +64,12 @@ def some(names: list[str], most: int = 5) -> str:
     """`a, b, c and 4 more`."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def rough(length: timedelta) -> str:
+    """`4 s`, `12 min`, `3 h`, `2 days`: whole units, rounded down."""
+    seconds = int(length.total_seconds())
+    for unit, size in (("days", 2 * 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // (86_400 if unit == 'days' else size)} {unit}"
+    return f"{seconds} s"

@@ -3,8 +3,7 @@
 from datetime import timedelta
 
 from broker.keeper import leader_key
-from ops.cli.screen import took
-from ops.doctor.finding import Remarks, fail, ok, some, warn
+from ops.doctor.finding import Remarks, fail, ok, rough, some, warn
 from ops.doctor.patient import Patient
 
 LATE = timedelta(seconds=10)
@@ -46,7 +45,7 @@ def workers(patient: Patient) -> Remarks:
     stale = [worker for worker in patient.workers if worker.silent > patient.settings.lease]
     for worker in stale:
         found = (
-            f"worker {worker.name} was last heard {took(worker.silent, 1)} ago and holds {worker.runs} run(s)"
+            f"worker {worker.name} was last heard {rough(worker.silent)} ago and holds {worker.runs} run(s)"
         )
         if worker.runs:
             yield fail(found, "a live worker takes them over within seconds: start one; or see `leader`")
@@ -116,5 +115,5 @@ def _lag(patient: Patient, statement: str, what: str, fix: str) -> Remarks:
     if not isinstance(late, timedelta) or late < LATE:
         yield ok(f"no {what} is late".replace("(s)", ""))
         return
-    found = f"{count} {what}, the oldest for {took(late)}"
+    found = f"{count} {what}, the oldest for {rough(late)}"
     yield fail(found, fix) if late > VERY_LATE else warn(found, fix)

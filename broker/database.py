@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: how they are opened, what they are named, and which schema they see."""
 
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from broker.eager import EagerConnection
 
 CONNECT_TIMEOUT_SECONDS = 5
 """Long enough for a server under load, short enough that an unreachable one is retried while it still matters."""
+
+LABEL_LENGTH = 14
+"""PostgreSQL cuts the name of a session at 63 bytes; a takeover needs a worker's name whole, which with its purpose takes 48."""
 
 BY_INDEX = """
 select set_config('enable_seqscan', 'off', %(local)s), set_config('enable_hashjoin', 'off', %(local)s),
@@ -29,6 +33,17 @@ class Database:
     direct_url: str | None = None
     """A DSN past any transaction pooler, for session locks and LISTEN; None means that `url` is direct."""
 
+    @property
+    def label(self) -> str:
+        """The first word in the name of every session: the namespace, or what a long one is shortened to.
+
+        Two namespaces may have workers of one name (the same pod in staging and in production): a takeover must end the sessions
+        of its own and no others.
+        """
+        if len(self.schema) <= LABEL_LENGTH:
+            return self.schema
+        return f"{self.schema[:5]}~{zlib.crc32(self.schema.encode()):08x}"
+
     def connect(
         self,
         name: str,
@@ -37,7 +52,7 @@ class Database:
         autocommit: bool = True,
         kind: type[psycopg.Connection] = psycopg.Connection,
     ) -> psycopg.Connection:
-        """Open one connection named `callboard <name>` in pg_stat_activity. Raises psycopg.OperationalError."""
+        """Open one connection named `<label> <name>` in pg_stat_activity. Raises psycopg.OperationalError."""
         dsn = (self.direct_url or self.url) if direct else self.url
         connection = kind.connect(dsn, autocommit=autocommit, **self._arguments(name))  # type: ignore[arg-type]
         self._prepare(connection)
@@ -68,7 +83,7 @@ class Database:
 
     def _arguments(self, name: str) -> dict[str, object]:
         return {
-            "application_name": f"callboard {name}"[:63],
+            "application_name": f"{self.label} {name}"[:63],
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "keepalives_idle": 5,
             "keepalives_interval": 2,

@@ -192,6 +192,7 @@ class Engine:
             self.identity,
             takeover=Takeover(
                 self.identity.id,
+                self.database.label,
                 lease=settings.lease,
                 crash_limit=settings.crash_limit,
                 bury=self._failures.crashed,

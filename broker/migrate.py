@@ -23,6 +23,13 @@ create table if not exists migration (
     room text not null, name text not null, applied_at timestamptz not null default clock_timestamp(), primary key (room, name)
 )"""
 _APPLIED = "select room, name from migration"
+# Ledgers of other namespaces in this database, as far as we may read them.
+_OTHERS = """
+select n.nspname
+from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attname = 'room'
+where c.relname = 'migration' and n.nspname <> %s and has_table_privilege(c.oid, 'select')
+order by n.nspname"""
+_ROOMS_THERE = "select room from {}.migration where room = any(%s) limit 1"
 _RECORD = "insert into migration (room, name) values (%s, %s)"
 
 
@@ -70,7 +77,8 @@ def migrate(
     """Apply what is pending, each file in a transaction of its own, and return what was applied. May be repeated.
 
     Two callers at once: the second waits for the first and finds nothing to do. `watched` is given what is pending and gives it
-    back one by one: a place for a progress bar.
+    back one by one: a place for a progress bar. Raises ConfigurationError for a file that PostgreSQL refuses, and for a domain
+    whose tables another namespace has made.
     """
     with database.connect("migrate", direct=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
@@ -78,9 +86,22 @@ def migrate(
         connection.execute(_LEDGER)
         done = set(connection.execute(_APPLIED).fetchall())
         todo = [migration for migration in migrations if (migration.room, migration.name) not in done]
+        _refuse_shared(connection, database, {m.room for m in todo} - {room for room, _ in done})
         for migration in watched(todo):
             _apply(connection, database, migration)
     return todo
+
+
+def _refuse_shared(connection: psycopg.Connection, database: Database, new: set[str]) -> None:
+    """Domain tables carry no namespace: the second one in a database would write into those of the first."""
+    for (other,) in connection.execute(_OTHERS, (database.schema,)).fetchall():
+        there = sql.SQL(_ROOMS_THERE).format(sql.Identifier(other))
+        row = connection.execute(there, (sorted(new - {"engine"}),)).fetchone()
+        if row is not None:
+            raise ConfigurationError(
+                f"namespace {other!r} keeps the tables of domain {row[0]!r} in this database, and domain tables carry no "
+                f"namespace: give namespace {database.schema!r} a database of its own"
+            )
 
 
 def _apply(connection: psycopg.Connection, database: Database, migration: Migration) -> None:

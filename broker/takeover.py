@@ -29,7 +29,8 @@ from worker w where w.id <> %s"""
 # A leader that is stopped or cut off keeps its lock as long as its session: the others end that session.
 _DEPOSE = """
 select pg_terminate_backend(a.pid)
-from pg_locks l join pg_stat_activity a on a.pid = l.pid join worker w on a.application_name = 'callboard keeper ' || w.name
+from pg_locks l join pg_stat_activity a on a.pid = l.pid
+     join worker w on a.application_name = %(label)s || ' keeper ' || w.name
 where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and a.datname = current_database()
   and l.classid = (%(key)s::bigint >> 32)::int::oid and l.objid = (%(key)s::bigint & 4294967295)::oid
   and greatest(w.heartbeat_at, pg_postmaster_start_time()) < clock_timestamp() - %(lease)s::interval"""
@@ -53,19 +54,22 @@ _OUTBOX = "update outbox set send_at = clock(), held_by = null where held_by = %
 _GONE = "delete from worker where id = %s"
 # For a moment they are this leader's, so that their end is recorded like any other.
 _HOLD_SPENT = "update run set status = 'running', wake = null, due_at = null where id = any(%s)"
+# Only sessions of this database and namespace: others may have a worker of the same name.
 _TERMINATE = """
 select pg_terminate_backend(pid) from pg_stat_activity
-where application_name like 'callboard %%' and right(application_name, length(%(name)s) + 1) = ' ' || %(name)s
-  and pid <> pg_backend_pid()"""
+where datname = current_database() and starts_with(application_name, %(label)s || ' ')
+  and right(application_name, length(%(name)s) + 1) = ' ' || %(name)s and pid <> pg_backend_pid()"""
 
 
 class Takeover:
-    """The leader's look at the others. One look each sweep; a free lock must be seen twice."""
+    """The leader's look at the others. One look each sweep; a free lock must be seen twice. `label` begins the names of the
+    sessions that are this namespace's."""
 
     def __init__(
-        self, me: UUID, *, lease: timedelta, crash_limit: int, bury: Callable[[ClaimedRun], End]
+        self, me: UUID, label: str, *, lease: timedelta, crash_limit: int, bury: Callable[[ClaimedRun], End]
     ) -> None:
         self._me = me
+        self._label = label
         self._lease = lease
         self._crash_limit = crash_limit
         self._bury = bury
@@ -81,7 +85,7 @@ class Takeover:
             if expired or (free and id in self._suspects):
                 if expired:
                     # First, or its half-done transactions keep the row locks that the takeover needs.
-                    connection.execute(_TERMINATE, {"name": name})
+                    connection.execute(_TERMINATE, {"label": self._label, "name": name})
                 freed += self._take(connection, id, "lease" if expired else "lock")
             elif free:
                 suspects.add(id)
@@ -95,7 +99,8 @@ class Takeover:
 
     def depose(self, connection: Connection, leader_lock: int) -> bool:
         """End the session of a leader whose heartbeat is older than the lease; True if there was one. Raises psycopg errors."""
-        deposed = connection.execute(_DEPOSE, {"key": leader_lock, "lease": self._lease}).fetchall()
+        facts = {"label": self._label, "key": leader_lock, "lease": self._lease}
+        deposed = connection.execute(_DEPOSE, facts).fetchall()
         if deposed:
             log.warning("leader_deposed")
         return bool(deposed)

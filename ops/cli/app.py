@@ -22,6 +22,7 @@ COMMANDS = {
     "dead": "Dead letters: list, show, replay, discard.",
     "pipelines": "Who hears what: list, show, draw.",
     "check": "Everything that can be wrong before the first event travels.",
+    "doctor": "Examine settings, servers, queues and work; each finding with its fix.",
     "settings": "What is in effect, and where it comes from.",
     "migrate": "Bring the database to what the code needs.",
     "web": "The status page.",

@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 COMMANDS = {
     "dev": "Everything in one terminal, reloaded when a file is saved.",
+    "new": "Write a domain, an event, an actor or a pipeline, with its test.",
     "worker": "Perform runs until SIGTERM or Ctrl-C.",
     "publish": "Publish one event.",
     "runs": "What was done: list runs, or show one whole.",

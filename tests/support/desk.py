@@ -96,15 +96,19 @@ def write_package(folder: Path) -> Path:
 
 
 @contextmanager
-def working(folder: Path, *arguments: str, dsn: str | None = None) -> Generator[Desk]:
-    """Interrupted at the end, if it has not ended. Without a DSN it brings its own PostgreSQL."""
-    output, package = folder / "output.txt", folder / "parlour"
+def working(
+    folder: Path, *arguments: str, dsn: str | None = None, checkout: Path | None = None
+) -> Generator[Desk]:
+    """Interrupted at the end, if it has not ended. Without a DSN it brings its own PostgreSQL. With a `checkout` it runs that
+    one's own rooms instead of the package."""
+    output, package = folder / "output.txt", checkout or folder / "parlour"
     others = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD_")}
-    given = {"CALLBOARD_APPS": "parlour", "CALLBOARD_DATA": str(folder / "state"), "PYTHONPATH": str(folder)}
+    own = {"CALLBOARD_APPS": "parlour", "CALLBOARD_DATA": str(folder / "state"), "PYTHONPATH": str(folder)}
+    given = own if checkout is None else {"PYTHONPATH": str(checkout)}
     with output.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "ops", "dev", *arguments],
-            cwd=HOUSE, env={**others, **given, **({"CALLBOARD_DATABASE_URL": dsn} if dsn else {})},
+            cwd=checkout or HOUSE, env={**others, **given, **({"CALLBOARD_DATABASE_URL": dsn} if dsn else {})},
             stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
     try:

@@ -13,8 +13,8 @@ _PIPELINE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # A domain is a module beside these in schemas/, and a schema of the database.
 _ENGINE = frozenset({"envelope", "errors", "event", "failure", "ids", "payload", "registry"})
 _SCHEMAS = frozenset({"callboard", "engine", "information_schema", "public"})
-# Imported by every actor's file.
-_IMPORTED = frozenset({"actor", "event", "run", "timedelta"})
+# What the file of every new actor is written with.
+_WRITTEN = frozenset({"actor", "event", "look", "run", "timedelta"})
 
 
 def domain_named(name: str) -> str:
@@ -34,8 +34,8 @@ def actor_named(name: str) -> tuple[str, str]:
         raise ConfigurationError(f"actor {name!r} is not <domain>.<verb>: write it like billing.charge")
     domain, verb = domain_named(parts[0]), parts[1]
     fault = _word_fault(verb)
-    if not fault and verb in _IMPORTED:
-        fault = "is a name that every actor's file imports"
+    if not fault and verb in _WRITTEN:
+        fault = "is a name that the file of every new actor uses"
     if not fault and hasattr(builtins, verb):
         fault = "hides Python's own"
     if fault:

@@ -69,6 +69,7 @@ def test_a_module_with_other_imports_is_left_alone(place: Place) -> None:
         (lambda place: make.new_actor(place, "charge", "order.completed", None), "billing.charge"),
         (lambda place: make.new_actor(place, "billing.charge", "order.complete", None), "did you mean"),
         (lambda place: make.new_actor(place, "billing.import", "order.completed", None), "import"),
+        (lambda place: make.new_actor(place, "billing.look", "order.completed", None), "take another verb"),
         (lambda place: make.new_actor(place, "billing.charge", "order.completed", "page.analyze.requested"), "--publishes"),
         (lambda place: make.new_domain(place, "engine"), "engine"),
     ],

@@ -180,7 +180,7 @@ def _rage(
 
 def _drained(trial: Trial, arena: Arena, load: Load, say: Progress) -> Verdict:
     """The verdict as soon as nothing is broken any more, or what is broken when the patience is over."""
-    asked = Asked(load.acknowledged, load.unknown, load.poison, trial.row.started_once)
+    asked = Asked(load.acknowledged, load.unknown, load.poison, trial.row.started_once, trial.row.zombies)
     until = time.monotonic() + _patience(trial).total_seconds()
     while True:
         try:

@@ -40,6 +40,7 @@ class Row:
     repeats: bool = False
     poisoned: bool = False
     started_once: bool = False
+    zombies: bool = False
     proxied: bool = False
     crash_points: tuple[str, ...] = field(default=())
     drain: timedelta = timedelta(seconds=90)
@@ -114,6 +115,7 @@ ROWS: tuple[Row, ...] = (
         lambda *_: [faults.freeze_workers(seconds(5))],
         guard="fence",
         options=("--lease", "2"),
+        zombies=True,
         linger=0.8,
     ),
     Row(

@@ -10,8 +10,10 @@ import signal
 import socket
 import sys
 import threading
+import time
 from datetime import timedelta
 
+import psycopg
 import structlog
 from pydantic import SecretStr
 
@@ -20,11 +22,15 @@ from broker.broker import CallboardBroker
 from broker.database import Database
 from broker.declare import declare
 from broker.engine import Engine
+from broker.errors import TransportUnavailableError
+from broker.topology import Topology
 from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.rabbitmq import RabbitmqTransport
 from ops.chaos import seams
 from ops.chaos.trial import ACTORS, Journaled
+
+PAUSE_SECONDS = 0.25
 
 
 def main() -> None:
@@ -43,7 +49,7 @@ def main() -> None:
     broker.bind(ACTORS)
     transport = transport_of(settings.database, arguments.amqp)
     _arm(arguments, transport)
-    declare(settings.database, transport, broker.topology())
+    _declare(settings.database, transport, broker.topology())
     queues = [broker.topology().quarantine] if arguments.quarantine else None
     engine = Engine(
         settings,
@@ -59,6 +65,17 @@ def main() -> None:
     print("ready", flush=True)
     stop.wait()
     sys.exit(0 if engine.stop(timedelta(seconds=10)) else 1)
+
+
+def _declare(database: Database, transport: Transport, topology: Topology) -> None:
+    """As a worker process does: whoever starts while a server is away waits for it."""
+    while True:
+        try:
+            declare(database, transport, topology)
+        except (psycopg.OperationalError, TransportUnavailableError):
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
 
 
 def transport_of(database: Database, amqp: str) -> Transport:

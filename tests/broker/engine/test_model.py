@@ -1,0 +1,230 @@
+"""The journal against a model: whatever is claimed, ended, crashed, woken and replayed in whatever order, PostgreSQL holds what a
+dictionary would.
+
+CALLBOARD_TEST_SEQUENCES sets how many sequences are tried.
+"""
+
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from broker import dead_letters
+from broker.database import Database
+from broker.digest import digest
+from broker.journal.intents import (
+    Claim,
+    ClaimedRun,
+    DeadLetter,
+    Declined,
+    End,
+    FailedAttempt,
+    Record,
+    Recorded,
+    Resume,
+)
+from broker.journal.writer import Journal
+from broker.takeover import Takeover
+from schemas import wrap
+from tests.broker.engine.test_journal import Noted, batch_for
+
+SEQUENCES = int(os.environ.get("CALLBOARD_TEST_SEQUENCES", "25"))
+IDS = st.integers(0, 1)
+"""Few, so that sequences go deep: a fence has to be handed out twice before a stale one can be tried."""
+OPEN = ("queued", "waiting", "retrying")
+EFFECT = "insert into effect as e (n, times) values (%s, 1) on conflict (n) do update set times = e.times + 1"
+
+
+@dataclass
+class Expected:
+    """What the run of one event must look like. `fences` are all that were ever handed out: the stale ones too."""
+
+    id: UUID
+    payload: int
+    status: str = "running"
+    fence: int = 1
+    attempt: int = 1
+    crashes: int = 0
+    rerun: int = 0
+    effects: int = 0
+    fences: list[int] = field(default_factory=lambda: [1])
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self.database = database
+        self.runs: dict[int, Expected] = {}
+        self.reused = 0
+        with database.once("model") as connection:
+            connection.execute("truncate run, step, attempt, dead_letter, outbox, worker, effect cascade")
+        self.batch = batch_for()
+        self.journal = Journal(database, self.batch, on_crash=lambda: None)
+        self.journal.start()
+
+    def teardown(self) -> None:
+        self.journal.close()
+
+    @rule(n=IDS, payload=st.integers(0, 1), twice=st.booleans())
+    def claim(self, n: int, payload: int, twice: bool) -> None:
+        event = Noted(n=payload)
+        envelope = wrap(event, source="model", id=str(n))
+        asked = Claim("model.act", envelope, event, digest(envelope.data))
+        answer = self.ask(asked)
+        known = self.runs.get(n)
+        if known is None:
+            assert isinstance(answer, ClaimedRun)
+            assert (answer.fence, answer.attempt) == (1, 1)
+            self.runs[n] = Expected(answer.id, payload)
+            if twice:
+                assert isinstance(self.ask(asked), ClaimedRun), "the same claim again is still ours"
+        elif known.payload == payload:
+            assert answer == Declined("duplicate", f"run {known.id} is {known.status}")
+        else:
+            assert isinstance(answer, Declined) and answer.reason == "id reused"
+            self.reused += 1
+
+    @precondition(lambda self: self.runs)
+    @rule(
+        n=IDS,
+        which=st.integers(0, 3),
+        on=st.booleans(),
+        how=st.sampled_from(["complete", "retry", "sleep", "give up"]),
+    )
+    def end(self, n: int, which: int, on: bool, how: str) -> None:
+        """By whoever holds one of the fences: only the current one of a running run may write. `on` wakes what waits at once, so
+        that there are stale fences soon."""
+        if (run := self.runs.get(n)) is None:
+            return
+        fence = run.fences[-1 - which % len(run.fences)]
+        held = run.status == "running" and fence == run.fence
+        answer = self.ask(Record(run.id, fence, end=self.ends(how, n)))
+        assert answer == Recorded(held)
+        if held:
+            run.status = {
+                "complete": "completed",
+                "retry": "retrying",
+                "sleep": "waiting",
+                "give up": "failed",
+            }[how]
+            run.effects += how == "complete"
+        if on and run.status in OPEN:
+            self.wake(n, right=True)
+
+    @precondition(lambda self: self.runs)
+    @rule(n=IDS, right=st.booleans())
+    def wake(self, n: int, right: bool) -> None:
+        if (run := self.runs.get(n)) is None:
+            return
+        [(wake,)] = self.rows("select wake from run where id = %s", (run.id,))
+        answer = self.ask(Resume(run.id, wake if right and wake is not None else uuid4()))
+        if not (right and run.status in OPEN):
+            assert isinstance(answer, Declined)
+            return
+        assert isinstance(answer, ClaimedRun)
+        run.attempt = run.attempt + 1 if run.status == "retrying" else max(run.attempt, 1)
+        run.status, run.fence = "running", run.fence + 1
+        run.fences.append(run.fence)
+        assert (answer.fence, answer.attempt) == (run.fence, run.attempt)
+
+    @rule()
+    def crash(self) -> None:
+        """The worker is found dead, whatever it still believes."""
+        takeover = Takeover(
+            uuid4(), self.database.label, lease=timedelta(0), crash_limit=1000, bury=lambda _: End("failed")
+        )
+        with self.database.once("model") as connection:
+            # Everybody else is older than a lease of no length.
+            takeover.sweep(connection)
+        for run in self.runs.values():
+            if run.status == "running":
+                run.status, run.fence, run.crashes = "queued", run.fence + 1, run.crashes + 1
+
+    @precondition(lambda self: any(run.status == "failed" for run in self.runs.values()))
+    @rule(n=IDS)
+    def replay(self, n: int) -> None:
+        run = self.runs.get(n)
+        if run is None or run.status != "failed":
+            return
+        [(letter,)] = self.rows(
+            "select id from dead_letter where run_id = %s and settled_at is null", (run.id,)
+        )
+        with self.database.once("model") as connection:
+            assert dead_letters.replay(connection, [letter]) == [letter]
+            assert dead_letters.replay(connection, [letter]) == [], "two people replay it once"
+        [(run.status, run.fence, run.attempt)] = self.rows(
+            "select status, fence, attempt from run where id = %s", (run.id,)
+        )
+        run.rerun, run.crashes = run.rerun + 1, 0
+        assert run.status in OPEN
+
+    @invariant()
+    def postgresql_holds_what_the_model_says(self) -> None:
+        found = self.rows("select event_id::int, status, fence, attempt, crashes, rerun from run order by 1")
+        assert found == [
+            (n, run.status, run.fence, run.attempt, run.crashes, run.rerun)
+            for n, run in sorted(self.runs.items())
+        ]
+        assert dict(self.rows("select n, times from effect")) == {
+            n: run.effects for n, run in self.runs.items() if run.effects
+        }
+        assert max((run.effects for run in self.runs.values()), default=0) <= 1
+        failed = sum(run.status == "failed" for run in self.runs.values())
+        assert self.rows("select count(*) from dead_letter where settled_at is null") == [
+            (failed + self.reused,)
+        ]
+        due = self.rows("select count(*) from run where due_at is not null and wake is not null")
+        assert due == [(sum(run.status in OPEN for run in self.runs.values()),)]
+
+    def ask(self, intent: Any) -> Any:
+        return self.journal.ask(intent).result(20)
+
+    def rows(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        with self.database.once("model") as connection:
+            return connection.execute(statement.encode(), values or None).fetchall()
+
+    @staticmethod
+    def ends(how: str, n: int) -> End:
+        if how == "complete":
+            return End("completed", writes=[(EFFECT, (n,))])
+        if how == "retry":
+            failure = FailedAttempt("ValueError", "it failed", delay=timedelta(hours=1))
+            return End("retrying", delay=timedelta(hours=1), failure=failure)
+        if how == "sleep":
+            return End("waiting", reason="sleeps", delay=timedelta(hours=1))
+        failure = FailedAttempt("ValueError", "it failed")
+        return End(
+            "failed",
+            reason="attempts used up",
+            failure=failure,
+            dead=DeadLetter("attempts used up", "it failed"),
+        )
+
+
+@pytest.mark.slow
+def test_any_sequence_leaves_what_the_model_says(database: Database) -> None:
+    with database.once("model") as connection:
+        connection.execute("create table effect (n int primary key, times int not null)")
+    checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    run_state_machine_as_test(
+        lambda: Machine(database),  # type: ignore[arg-type]  # it is called, nothing else
+        settings=settings(
+            max_examples=SEQUENCES,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            suppress_health_check=checks,
+        ),
+    )

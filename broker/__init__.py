@@ -4,9 +4,9 @@ from broker.actor import Actor, Chain, actor
 from broker.backoff import AI_API, DEFAULT, EMAIL, NO_RETRY, SALLA_API, SCRAPER, Backoff
 from broker.environment import EnvironmentSettings
 from broker.errors import CallboardError, ConfigurationError, PublishError, StepFailed
-from broker.middleware.base import Door, Policy
+from broker.middleware.base import Door, Policy, Visit
 from broker.outcomes import Failed, Ok, Result
-from broker.policies import Idempotency, Throttle
+from broker.policies import Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
 from broker.publisher import Publisher
 from broker.retrying import retrying, retrying_async
 from broker.run.asynchronous import AsyncRun
@@ -16,12 +16,14 @@ from broker.signals import NonRetriable, Postpone, RetryAfter
 from broker.wiring import Pipeline
 
 __all__ = [
-    "AI_API",
+    "actor",
     "Actor",
+    "AI_API",
     "AsyncRun",
     "Backoff",
     "CallboardError",
     "Chain",
+    "Concurrency",
     "ConfigurationError",
     "DEFAULT",
     "Door",
@@ -29,24 +31,27 @@ __all__ = [
     "EnvironmentSettings",
     "Failed",
     "Idempotency",
+    "load_settings",
     "NO_RETRY",
     "NonRetriable",
     "Ok",
     "Pipeline",
+    "Policies",
     "Policy",
     "Postpone",
-    "PublishError",
     "Publisher",
+    "PublishError",
+    "RateLimit",
     "Result",
     "RetryAfter",
+    "retrying",
+    "retrying_async",
     "Run",
     "SALLA_API",
     "SCRAPER",
     "Settings",
+    "Singleton",
     "StepFailed",
     "Throttle",
-    "actor",
-    "load_settings",
-    "retrying",
-    "retrying_async",
+    "Visit",
 ]

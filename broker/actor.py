@@ -7,7 +7,7 @@ import difflib
 import inspect
 import types
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import timedelta
 from typing import (
     Any,
@@ -24,10 +24,11 @@ from typing import (
 
 from pydantic import BaseModel
 
-from broker.backoff import DEFAULT, Backoff
+from broker.backoff import Backoff
 from broker.errors import ConfigurationError
+from broker.keys import Key
 from broker.outcomes import Result
-from broker.policies import Idempotency, Throttle
+from broker.policies import Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
 from broker.run.asynchronous import AsyncRun
 from broker.run.synchronous import Run
 from schemas import Event
@@ -41,7 +42,13 @@ O_ = TypeVar("O_", bound=Event)
 OPTIONS = (
     "retry",
     "time_limit",
+    "deadline",
+    "max_age",
     "throttle",
+    "rate_limit",
+    "concurrency",
+    "singleton",
+    "priority",
     "idempotency",
     "publishes",
     "title",
@@ -49,18 +56,6 @@ OPTIONS = (
     "on_failure",
     "options",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """What an author asked for; each is read by the middleware of the same name."""
-
-    retry: Backoff = DEFAULT
-    time_limit: timedelta | None = None
-    throttle: Throttle | None = None
-    idempotency: Idempotency | None = None
-    options: Mapping[str, object] = field(default_factory=dict[str, object])
-    """Options of middleware that an application added itself."""
 
 
 class Actor(Generic[In, Out]):
@@ -76,6 +71,7 @@ class Actor(Generic[In, Out]):
         self.aliases: tuple[str, ...] = tuple(facts.get("aliases") or ())
         self.on_failure: Actor[Any, Any] | None = facts.get("on_failure")
         self.policies = policies
+        self._chosen: Mapping[str, Any] = facts.get("chosen") or {}
         self.asynchronous = inspect.iscoroutinefunction(fn)
         self.hears, self.returns = _signature(fn, self.name, self.asynchronous)
         self.publishes: tuple[type[Event], ...] = tuple(
@@ -83,6 +79,11 @@ class Actor(Generic[In, Out]):
                 (*[kind for kind in self.returns if issubclass(kind, Event)], *(facts.get("publishes") or ()))
             )
         )
+
+    def with_defaults(self, defaults: Policies) -> None:
+        """Take these policies where the actor says nothing itself. Raises ConfigurationError if one does not fit its events."""
+        self.policies = replace(defaults, **self._chosen)
+        self.policies.check(self.name, self.hears)
 
     def __or__(self, other: "Actor[Out, Next]") -> "Chain[In, Next]":
         return Chain((self, other))
@@ -124,9 +125,15 @@ class Declare(Protocol):
 
 def actor(
     *,
-    retry: Backoff = DEFAULT,
+    retry: Backoff | None = None,
     time_limit: timedelta | None = None,
+    deadline: timedelta | None = None,
+    max_age: timedelta | None = None,
     throttle: Throttle | None = None,
+    rate_limit: RateLimit | None = None,
+    concurrency: Concurrency | None = None,
+    singleton: Singleton | None = None,
+    priority: Key | None = None,
     idempotency: Idempotency | None = None,
     publishes: Sequence[type[Event]] = (),
     title: str | None = None,
@@ -145,13 +152,32 @@ def actor(
         near = difflib.get_close_matches(name, OPTIONS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"options are: {', '.join(OPTIONS)}"
         raise ConfigurationError(f"@actor got an unknown option {name!r}; {hint}")
-    policies = Policies(retry, time_limit, throttle, idempotency, dict(options or {}))
+    wanted: dict[str, Any] = {
+        "retry": retry,
+        "time_limit": time_limit,
+        "deadline": deadline,
+        "max_age": max_age,
+        "throttle": throttle,
+        "rate_limit": rate_limit,
+        "concurrency": concurrency,
+        "singleton": singleton,
+        "priority": priority,
+        "idempotency": idempotency,
+        "options": dict(options) if options else None,
+    }
+    chosen = {name: value for name, value in wanted.items() if value is not None}
 
     def declare(fn: Callable[..., Any]) -> Actor[Any, Any]:
         made: Actor[Any, Any] = Actor(
-            fn, policies, title=title, aliases=aliases, on_failure=on_failure, publishes=publishes
+            fn,
+            Policies(**chosen),
+            chosen=chosen,
+            title=title,
+            aliases=aliases,
+            on_failure=on_failure,
+            publishes=publishes,
         )
-        _check_policies(made)
+        made.policies.check(made.name, made.hears)
         return made
 
     return declare
@@ -209,12 +235,3 @@ def _members(annotation: object) -> list[Any]:
     if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
         return _members(get_args(annotation)[0])
     return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
-
-
-def _check_policies(made: Actor[Any, Any]) -> None:
-    for policy in (made.policies.throttle, made.policies.idempotency):
-        if policy is not None:
-            policy.key_of(made.hears)
-    limit = made.policies.time_limit
-    if limit is not None and limit <= timedelta(0):
-        raise ConfigurationError(f"actor {made.name}: time_limit must be positive")

@@ -8,29 +8,33 @@ from uuid import UUID
 import dramatiq
 from dramatiq.broker import Broker
 from dramatiq.middleware import MiddlewareError
-from psycopg import Cursor
 
 from broker.actor import Actor
 from broker.errors import ConfigurationError
-from broker.journal.doors import Asked
-from broker.journal.intents import ClaimedRun, Record
+from broker.journal.intents import Record
 from broker.middleware.backoff import Backoff
-from broker.middleware.base import Door, Policy
+from broker.middleware.base import Policy
+from broker.middleware.concurrency import Concurrency
+from broker.middleware.deadline import Deadline
 from broker.middleware.idempotency import Idempotency
+from broker.middleware.max_age import MaxAge
+from broker.middleware.rate_limit import RateLimit
+from broker.middleware.singleton import Singleton
 from broker.middleware.throttle import Throttle
 from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
 from broker.topology import DEFAULT_NAMESPACE, Topology, queue_of, topology
 from broker.work import Work
-from schemas import Event, InvalidPayload, UnknownType, UnknownVersion, validate
 
 P = TypeVar("P", bound=Policy)
 
 
 def standard_policies() -> list[Policy]:
-    """Outermost first. Trace sees everything; doors in the order in which they may refuse (a duplicate uses no start); the time
-    limit is the innermost around the body; backoff decides about whatever came out."""
-    return [Trace(), Idempotency(), Throttle(), TimeLimit(), Backoff()]
+    """Outermost first. Trace sees everything. Doors stand in the order in which they may refuse: what is too late needs no key; a
+    duplicate uses up no start; a start that is dropped holds no slot; a slot comes before the start rate, so that a start is
+    counted when it happens. The time limit is the innermost around the body; backoff decides about whatever came out."""
+    doors = [MaxAge(), Deadline(), Idempotency(), Singleton(), RateLimit(), Concurrency(), Throttle()]
+    return [Trace(), *doors, TimeLimit(), Backoff()]
 
 
 class HookError(MiddlewareError):
@@ -151,33 +155,6 @@ class CallboardBroker(Broker):
 
     def step_span(self, name: str) -> AbstractContextManager[Any]:
         return self.policy(Trace).step_span(name)
-
-
-class PolicyDoors:
-    """The doors of a broker, as the journal asks them."""
-
-    def __init__(self, broker: CallboardBroker) -> None:
-        self._actors = {
-            name: actor for actor in broker.declared.values() for name in (actor.name, *actor.aliases)
-        }
-        self._doors = [policy for policy in broker.policies if isinstance(policy, Door)]
-        self._guarded = {
-            name for name, actor in self._actors.items() if any(door.guards(actor) for door in self._doors)
-        }
-
-    def guards(self, actor: str) -> bool:
-        return actor in self._guarded
-
-    def read(self, run: ClaimedRun) -> Event | None:
-        try:
-            run.event = validate(run.envelope.type, run.envelope.version, run.envelope.data)
-        except (InvalidPayload, UnknownType, UnknownVersion):
-            return None
-        return run.event
-
-    def ask(self, cursor: Cursor, asked: Sequence[Asked]) -> None:
-        for door in self._doors:
-            door.ask(cursor, [run for run in asked if run.status is None], self._actors)
 
 
 def _not_started(work: Work) -> None:

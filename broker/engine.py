@@ -20,8 +20,9 @@ import structlog
 from opentelemetry.trace import Tracer
 from psycopg import Connection
 
-from broker.broker import CallboardBroker, PolicyDoors
+from broker.broker import CallboardBroker
 from broker.database import Database
+from broker.doors import PolicyDoors
 from broker.errors import JournalError
 from broker.failures import Failures
 from broker.intake import Intake
@@ -40,6 +41,7 @@ from broker.run.tools import Tools
 from broker.settings import Settings
 from broker.settlement import Settlement
 from broker.signals import TimeLimitReached
+from broker.slots import SlotSweep
 from broker.takeover import Takeover
 from broker.timers import Timers
 from broker.transports.base import Transport
@@ -85,12 +87,14 @@ class Engine:
         short = name or f"{socket.gethostname()}:{secrets.token_hex(3)}"
         self.identity = Identity(_worker_id(transport), short[-40:], secrets.randbits(62), _version())
         outbox = self._outbox()
-        self._batch = Batch(self.identity, PolicyDoors(broker), outbox)
+        self._failures = Failures(broker, settings.source)
+        self._batch = Batch(
+            self.identity, PolicyDoors(broker, self._topology, self._failures.refused), outbox
+        )
         self.journal = Journal(self.database, self._batch, on_crash=on_crash)
         if isinstance(outbox, StoredOutbox):
             outbox.ledger = self.journal
         self._pool = self.database.pool(f"actors {self.identity.name}", settings.threads + 2)
-        self._failures = Failures(broker, settings.source)
         self._settlement = Settlement(self.journal, self._failures, settings.records_in_flight)
         self._performer = Performer(
             broker,
@@ -200,7 +204,10 @@ class Engine:
             timers=Timers(self._transport, self._topology, self.identity.id),
             relay=Relay(self._transport, self.identity.id),
             interval=settings.sweep_interval,
-            retention=Retention(dedup_window=settings.dedup_window, steps=settings.keep_steps),
+            sweeps=[
+                SlotSweep(),
+                Retention(dedup_window=settings.dedup_window, steps=settings.keep_steps),
+            ],
         )
 
     def _tools(self, work: Work) -> Tools:
@@ -225,13 +232,15 @@ class Engine:
     def _transaction_recorded(self, record: Record, held: bool) -> None:
         """A run ended in its own transaction: send what left it, and forget the run."""
         self._batch.forget(record)
-        if held and record.end is not None and record.end.outgoing:
-            self._batch.outbox.committed(record.end.outgoing)
+        leaving = [*(record.end.outgoing if record.end is not None else ()), *record.wakes]
+        if held and leaving:
+            self._batch.outbox.committed(leaving)
 
     def _transaction_doubted(self, record: Record) -> None:
         """Its commit may have happened: rows that then left it are held by this worker, who does not know. The sweep is to send
         them now, not when the hold has passed."""
-        held = [out.id for out in record.end.outgoing if not out.delay] if record.end is not None else []
+        outgoing = [*(record.end.outgoing if record.end is not None else ()), *record.wakes]
+        held = [out.id for out in outgoing if not out.delay]
         if held:
             self.journal.submit(Unsent(held), lambda _: None)
 

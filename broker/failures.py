@@ -17,6 +17,13 @@ from schemas import Envelope, FailedEvent, Failure, derived, wrap
 log = structlog.get_logger(__name__)
 
 
+REFUSALS = {
+    "expired": "the event was older than the actor's max_age before it could start; replay it if it is still worth doing",
+    "timed out": "the run took longer than the actor's deadline, waiting included; a replay gives it the whole time again",
+}
+"""What a dead letter of a run says that no attempt has failed."""
+
+
 class Failures:
     """Tells of failed runs. The failure of an actor that hears a failure starts none."""
 
@@ -34,6 +41,11 @@ class Failures:
         """The end of a run whose last attempt failed."""
         letter = DeadLetter(reason, attempt.error, queue=claimed.actor, step=attempt.step)
         return End("failed", reason=reason, failure=attempt, dead=letter, outgoing=self.told(claimed, letter))
+
+    def refused(self, claimed: ClaimedRun, reason: str) -> End:
+        """The end of a run that a door gave up before it was started."""
+        letter = DeadLetter(reason, REFUSALS.get(reason, reason), queue=claimed.actor)
+        return End("failed", reason=reason, dead=letter, outgoing=self.told(claimed, letter))
 
     def told(self, claimed: ClaimedRun, letter: DeadLetter) -> list[Outgoing]:
         """What leaves for the `on_failure` of the run's actor: one message, straight to its queue, or none."""

@@ -6,8 +6,9 @@ Every worker tries to lead; a session lock decides. The leader's death frees the
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Protocol
 
 import psycopg
 import structlog
@@ -15,7 +16,6 @@ import structlog
 from broker.database import Database
 from broker.journal.batch import Identity
 from broker.outbox import Relay
-from broker.retention import Retention
 from broker.takeover import Takeover
 from broker.timers import Timers
 
@@ -24,6 +24,12 @@ log = structlog.get_logger(__name__)
 _HOLD = "select pg_advisory_lock(%s)"
 _LEAD = "select pg_try_advisory_lock(%s)"
 MAX_PAUSE_SECONDS = 2.0
+
+
+class Sweep(Protocol):
+    """Something else that the leader looks after at each look; it keeps its own pace."""
+
+    def sweep(self, connection: psycopg.Connection) -> int: ...
 
 
 class Keeper:
@@ -38,7 +44,7 @@ class Keeper:
         timers: Timers,
         relay: Relay,
         interval: timedelta,
-        retention: Retention,
+        sweeps: Sequence[Sweep],
     ) -> None:
         self._database = database
         self._identity = identity
@@ -46,7 +52,7 @@ class Keeper:
         self._timers = timers
         self._relay = relay
         self._interval = interval
-        self._retention = retention
+        self._sweeps = sweeps
         self._stop = threading.Event()
         self._nudged = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -112,7 +118,8 @@ class Keeper:
         self._patiently(self._takeover.sweep, connection)
         woken = self._timers.sweep(connection)
         sent = self._relay.sweep(connection)
-        self._patiently(self._retention.sweep, connection)
+        for other in self._sweeps:
+            self._patiently(other.sweep, connection)
         return max(woken, sent) >= 500
 
     def _patiently(self, sweep: Callable[[psycopg.Connection], int], connection: psycopg.Connection) -> None:

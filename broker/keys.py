@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import Enum
 from functools import partial
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Annotated, Any, Union, get_args, get_origin
 from uuid import UUID
 
@@ -32,14 +33,18 @@ def resolve(key: Key, *heard: type[Event]) -> Callable[[Event], str]:
     the path.
 
     Raises ConfigurationError, naming the fields there are, where a path leads nowhere."""
+    found = raw(key, *heard)
+    return lambda event: rendered(found(event))
+
+
+def raw(key: Key, *heard: type[Event]) -> Callable[[Event], object]:
+    """As `resolve`, but the function gives the value itself."""
     if not isinstance(key, str):
-        return partial(_called, key)
+        return key
     steps = key.split(".")
     for cls in heard:
         _check(key, steps, cls)
-    if len(steps) == 1:
-        return partial(_field, key)
-    return partial(_walked, steps)
+    return attrgetter(key) if len(steps) == 1 else partial(_walked, steps)
 
 
 def rendered(value: object) -> str:
@@ -53,19 +58,11 @@ def rendered(value: object) -> str:
     return "blake2b:" + blake2b(text.encode(errors="surrogatepass"), digest_size=32).hexdigest()
 
 
-def _called(key: Callable[[Event], object], event: Event) -> str:
-    return rendered(key(event))
-
-
-def _field(name: str, event: Event) -> str:
-    return rendered(getattr(event, name))
-
-
-def _walked(steps: list[str], event: Event) -> str:
+def _walked(steps: list[str], event: Event) -> object:
     value: object = event
     for step in steps:
         value = _step(value, step)
-    return rendered(value)
+    return value
 
 
 def _step(value: object, name: str) -> object:

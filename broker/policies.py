@@ -1,13 +1,18 @@
 """Policies as an author writes them: values with their limits checked where they are declared."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
+from typing import Literal
 
+from broker.backoff import DEFAULT, Backoff
 from broker.errors import ConfigurationError
-from broker.keys import Key, resolve
+from broker.keys import Key, raw, resolve
 from schemas import Event
+
+MOST_STARTS = 10_000
+"""Of a rate limit: the starts of a key are kept in one row, and a longer one is rewritten at a cost that is felt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,127 @@ class Idempotency:
         return _key_function(self.key, heard)
 
 
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """At most `limit` runs at once per key, over all processes and machines. The excess waits, first in first out.
+
+    `scope` says who shares the limit: the `actor`, its `pipeline`, or all actors that name the same scope. A run holds its slot
+    while it runs, not while it sleeps or waits for a retry; with `ordered` (and a limit of 1) it keeps it while it retries, so
+    that the runs of a key go one after the other in the order of their claims.
+    """
+
+    limit: int
+    key: Key | None = None
+    scope: Literal["actor", "pipeline"] | str = "actor"
+    ordered: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise ConfigurationError(f"Concurrency({self.limit}): must be positive")
+        if self.ordered and self.limit != 1:
+            raise ConfigurationError(
+                f"Concurrency({self.limit}, ordered=True): only one at once can be in order"
+            )
+        if not self.scope:
+            raise ConfigurationError("Concurrency(scope=''): say 'actor', 'pipeline', or a name of your own")
+
+    def key_of(self, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
+        return _key_function(self.key, heard)
+
+    def scope_of(self, actor: str, pipeline: str | None) -> str:
+        """Who shares the slots, as one text. A run in no pipeline shares those of its actor."""
+        if self.scope == "pipeline" and pipeline is not None:
+            return f"pipeline:{pipeline}"
+        return f"actor:{actor}" if self.scope in ("actor", "pipeline") else f"shared:{self.scope}"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `limit` starts in any `per` and key. The excess is skipped as `rate limited`: use Throttle to let it wait."""
+
+    limit: int
+    per: timedelta
+    key: Key | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= MOST_STARTS or self.per <= timedelta(0):
+            raise ConfigurationError(
+                f"RateLimit({self.limit}, per={self.per}): the limit must be 1 to {MOST_STARTS}, the period positive"
+            )
+
+    def key_of(self, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
+        return _key_function(self.key, heard)
+
+
+@dataclass(frozen=True, slots=True)
+class Singleton:
+    """One live run per key. With `skip` the next one is skipped; with `cancel` the older one is cancelled for it."""
+
+    key: Key | None = None
+    mode: Literal["skip", "cancel"] = "skip"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("skip", "cancel"):
+            raise ConfigurationError(f"Singleton(mode={self.mode!r}): say 'skip' or 'cancel'")
+
+    def key_of(self, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
+        return _key_function(self.key, heard)
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What an author asked for; each is read by the middleware of the same name.
+
+    A package may set its own defaults: `defaults = Policies(time_limit=…)` in its `actors/__init__.py`. What an actor says itself
+    goes before them.
+    """
+
+    retry: Backoff = DEFAULT
+    time_limit: timedelta | None = None
+    deadline: timedelta | None = None
+    max_age: timedelta | None = None
+    throttle: Throttle | None = None
+    rate_limit: RateLimit | None = None
+    concurrency: Concurrency | None = None
+    singleton: Singleton | None = None
+    priority: Key | None = None
+    idempotency: Idempotency | None = None
+    options: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Options of middleware that an application added itself."""
+
+    def check(self, actor: str, heard: tuple[type[Event], ...]) -> None:
+        """Raises ConfigurationError for a key path that one of the events does not have, and for a limit that is not positive."""
+        for policy in (self.throttle, self.rate_limit, self.concurrency, self.singleton, self.idempotency):
+            if policy is not None:
+                policy.key_of(heard)
+        if self.priority is not None:
+            raw(self.priority, *heard)
+            if self.concurrency is None:
+                raise ConfigurationError(
+                    f"actor {actor}: priority decides who goes first among the waiting of a concurrency limit; give it one"
+                )
+        for name in ("time_limit", "deadline", "max_age"):
+            limit: timedelta | None = getattr(self, name)
+            if limit is not None and limit <= timedelta(0):
+                raise ConfigurationError(f"actor {actor}: {name} must be positive")
+
+    def priority_of(self, event: Event, heard: tuple[type[Event], ...]) -> int:
+        """Higher goes first; 0 without a priority. Raises TypeError for a value that is no whole number."""
+        value = 0 if self.priority is None else _raw_function(self.priority, heard)(event)
+        if not isinstance(value, int):
+            raise TypeError(f"a priority must be a whole number, not {type(value).__name__}")
+        return max(-LOWEST, min(LOWEST, value))
+
+
+LOWEST = 2**31 - 1
+"""A priority is an integer of PostgreSQL's; what is beyond its range goes first, or last, all the same."""
+
+
 @lru_cache(maxsize=1024)
 def _key_function(key: Key | None, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
     return (lambda _event: "") if key is None else resolve(key, *heard)
+
+
+@lru_cache(maxsize=1024)
+def _raw_function(key: Key, heard: tuple[type[Event], ...]) -> Callable[[Event], object]:
+    return raw(key, *heard)

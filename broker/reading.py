@@ -91,6 +91,7 @@ class Reader:
             pipeline,
             delivery.row_id,
             aliases=actor.aliases,
+            deadline=actor.policies.deadline,
         )
 
     def _house(self, delivery: Delivery, envelope: Envelope) -> Park:

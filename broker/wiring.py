@@ -155,7 +155,9 @@ def _way_back(start: Actor[Any, Any], graph: Mapping[str, Sequence[Actor[Any, An
 
 
 def _bounded(actor: Actor[Any, Any]) -> bool:
-    return actor.policies.throttle is not None or actor.policies.idempotency is not None
+    policies = actor.policies
+    limits = (policies.throttle, policies.rate_limit, policies.singleton, policies.idempotency)
+    return any(limit is not None for limit in limits)
 
 
 def _twins(actors: Sequence[Actor[Any, Any]], pipelines: Sequence[Pipeline]) -> list[Fault]:

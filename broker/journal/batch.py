@@ -12,7 +12,7 @@ from psycopg import Connection
 
 from broker.database import BY_INDEX
 from broker.journal.claims import write_claims
-from broker.journal.doors import Doors
+from broker.journal.doors import Asked, Doors, Left, verdicts, write_declined
 from broker.journal.intents import (
     Answer,
     Claim,
@@ -30,12 +30,13 @@ from broker.journal.records import (
     already_recorded,
     delete_delivered,
     delete_sent,
+    release_held,
     release_unsent,
     write_parked,
     write_records,
 )
 from broker.journal.resumes import write_resumes
-from broker.journal.turns import Writing, run_together
+from broker.journal.turns import Writing, run_alone, run_together
 
 BEAT = timedelta(seconds=1)
 """An idle worker's heartbeat: a tenth of the default lease. A busy one beats with its claims, and at least twice as often."""
@@ -84,19 +85,19 @@ class Batch:
 
     def apply(
         self, connection: Connection, intents: Sequence[Intent], *, repeated: bool, alone: bool = False
-    ) -> list[tuple[Intent, Answer]]:
-        """One transaction, in a pipeline. Raises psycopg errors; then nothing is committed unless the commit itself went
-        unanswered.
+    ) -> tuple[list[tuple[Intent, Answer]], list[Outgoing]]:
+        """One transaction, in a pipeline: the answers, and what left with it. Raises psycopg errors; then nothing is committed
+        unless the commit itself went unanswered.
 
         `repeated` says that an earlier commit of these intents may have happened. `alone` is for one record on a connection
-        of its own: it does not hold the worker's row. Lock order: worker, runs, outbox.
+        of its own: it does not hold the worker's row. Lock order: worker, runs, outbox, limits.
         """
         try:
             with connection.pipeline():
                 connection.execute("begin")
                 if not alone and (repeated or self._beat_is_due(intents)):
                     self._beat(connection, intents)
-                answers = self._write(connection, intents, repeated=repeated)
+                answers, leaving = self._write(connection, intents, repeated=repeated)
                 connection.execute("commit")
         except BaseException:
             if not connection.closed:
@@ -108,7 +109,7 @@ class Batch:
                     self.live[answer.id] = answer.fence
                 elif isinstance(intent, Record) and _has_left(intent, answer):
                     self._drop(intent)
-        return answers
+        return answers, leaving
 
     def _beat_is_due(self, intents: Iterable[Intent]) -> bool:
         """Whoever claims must say so in the same commit, or its runs would be looked for by nobody. To have let go of one may
@@ -128,33 +129,52 @@ class Batch:
 
     def _write(
         self, connection: Connection, intents: Sequence[Intent], *, repeated: bool
-    ) -> list[tuple[Intent, Answer]]:
+    ) -> tuple[list[tuple[Intent, Answer]], list[Outgoing]]:
+        """Answers, and what leaves with the commit. Runs first, then the limits: the doors are asked about all at once."""
         of = _sorted_by_kind(intents)
         written = already_recorded(connection, of[Record]) if repeated and of[Record] else set[UUID]()
         fresh = [record for record in of[Record] if record.token not in written]
-        writings: list[Writing[Any]] = []
+        if repeated:
+            release_held(connection, self.identity.id)
+        claiming: list[Writing[Any]] = []
         if of[Claim]:
-            writings.append(write_claims(connection, self.identity.id, of[Claim], self.doors))
+            claiming.append(write_claims(connection, self.identity.id, of[Claim], self.doors))
         if of[Resume]:
-            writings.append(write_resumes(connection, self.identity.id, of[Resume], self.doors))
-        if fresh:
-            writings.append(self._write_records(connection, fresh))
+            claiming.append(write_resumes(connection, self.identity.id, of[Resume], self.doors))
+        recording: list[Writing[Any]] = [write_records(connection, fresh)] if fresh else []
         self._settle(connection, of)
         done = Recorded(True)
         answers: list[tuple[Intent, Answer]] = [(r, done) for r in of[Record] if r.token in written]
         answers += [(intent, done) for kind in (Park, Sent, Unsent) for intent in of[kind]]
-        for told in run_together(writings):
-            answers += told
-        return answers
-
-    def _write_records(
-        self, connection: Connection, records: Sequence[Record]
-    ) -> Writing[list[tuple[Record, Recorded]]]:
-        recorded = yield from write_records(connection, records)
-        leaving = [o for r, a in recorded if a.held and r.end is not None for o in r.end.outgoing]
+        results = run_together([*claiming, *recording])
+        asked = [a for _, standing in results[: len(claiming)] for a in standing]
+        recorded = [pair for told in results[len(claiming) :] for pair in told]
+        leaving = _outgoing(r for r, a in recorded if a.held)
+        leaving += self._at_the_doors(connection, asked, recorded)
         if leaving:
             self.outbox.write(connection, self.identity.id, leaving)
-        return recorded
+        claimed = [pair for told, _ in results[: len(claiming)] for pair in told]
+        told = answers + recorded + (verdicts(claimed, asked) if asked else claimed)
+        return told, leaving + _outgoing(r for r in of[Record] if r.token in written)
+
+    def _at_the_doors(
+        self, connection: Connection, asked: Sequence[Asked], recorded: Sequence[tuple[Record, Recorded]]
+    ) -> list[Outgoing]:
+        """Let the doors decide and write what they refused; returns what leaves because of it."""
+        left = [Left(r.run_id, r.end.status) for r, a in recorded if a.held and r.end is not None]
+        if not asked and not (left and self.doors.minds(left)):
+            return []
+        leaving = self.doors.ask(connection, asked, left)
+        write_declined(connection, asked)
+        given_up = [
+            Record(a.run_id, a.claimed.fence, end=self.doors.given_up(a.claimed, a.reason))
+            for a in asked
+            if a.status == "failed"
+        ]
+        if given_up:
+            run_alone(write_records(connection, given_up))
+            leaving += _outgoing(given_up)
+        return leaving
 
     def _settle(self, connection: Connection, of: Mapping[type, list[Any]]) -> None:
         """What needs no answer but the commit."""
@@ -173,7 +193,8 @@ class Batch:
         nothing is committed. Raises psycopg errors; the commit may have happened all the same."""
         with connection.pipeline():
             connection.execute(BY_INDEX, {"local": True})
-            [(_, answer)] = self._write(connection, [record], repeated=False)
+            [(_, answer)], leaving = self._write(connection, [record], repeated=False)
+            record.wakes = [out for out in leaving if record.end is None or out not in record.end.outgoing]
             held = isinstance(answer, Recorded) and answer.held
             if held:
                 connection.execute("commit")
@@ -196,6 +217,10 @@ def _sorted_by_kind(intents: Iterable[Intent]) -> Mapping[type, list[Any]]:
     for intent in intents:
         of[type(intent)].append(intent)
     return of
+
+
+def _outgoing(records: Iterable[Record]) -> list[Outgoing]:
+    return [out for record in records if record.end is not None for out in record.end.outgoing]
 
 
 def _has_left(record: Record, answer: Answer) -> bool:

@@ -6,22 +6,22 @@ from uuid import UUID
 from psycopg import Connection
 
 from broker.codec import encode
-from broker.journal.doors import Asked, Doors, at_the_doors
-from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Declined, Park
+from broker.journal.doors import Asked, Doors
+from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Declined, Intent, Park
 from broker.journal.records import columns, write_parked
 from broker.journal.turns import Writing
 
 _CLAIM = """
 insert into run (id, event_id, event_source, actor, event_type, event_version, event_time, event, digest, subject,
                  correlation_id, causation_id, traceparent, tracestate, pipeline, claim,
-                 status, attempt, fence, worker, created_at, started_at)
+                 status, attempt, fence, worker, created_at, started_at, deadline_at)
 select c.id, c.event_id, c.event_source, c.actor, c.event_type, c.event_version, c.event_time, c.event, c.digest, c.subject,
        c.correlation_id, c.causation_id, c.traceparent, c.tracestate, c.pipeline, c.token,
-       'running', 1, 1, %b, clock(), clock()
+       'running', 1, 1, %b, clock(), clock(), clock() + c.deadline
 from unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::int[], %b::timestamptz[], %b::jsonb[], %b::bytea[],
-            %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::uuid[])
+            %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::uuid[], %b::interval[])
      as c (id, event_id, event_source, actor, event_type, event_version, event_time, event, digest, subject, correlation_id,
-           causation_id, traceparent, tracestate, pipeline, token)
+           causation_id, traceparent, tracestate, pipeline, token, deadline)
 on conflict (event_id, event_source, actor) do nothing
 returning id"""
 
@@ -34,8 +34,8 @@ from run r join unnest(%b::text[], %b::text[], %b::text[]) as k (event_id, event
 
 def write_claims(
     connection: Connection, worker: UUID, claims: Sequence[Claim], doors: Doors
-) -> Writing[list[tuple[Claim, Answer]]]:
-    """Insert the runs, read back those that were there before, ask the doors about the new ones."""
+) -> Writing[tuple[list[tuple[Intent, Answer]], list[Asked]]]:
+    """Insert the runs, read back those that were there before. Returns the answers, and the new runs that stand at a door."""
     renamed = _done_before_renaming(connection, [claim for claim in claims if claim.aliases])
     claims = [claim for claim in claims if claim.run_id not in renamed]
     first: dict[tuple[str, str, str], Claim] = {}
@@ -48,14 +48,15 @@ def write_claims(
     )
     yield
     fresh = {id for (id,) in inserted}
-    answers: list[tuple[Claim, Answer]] = []
+    answers: list[tuple[Intent, Answer]] = []
     older: list[Claim] = []
     asked: list[Asked] = []
     for claim in claims:
         if claim.run_id in fresh and first[claim.key] is claim:
-            answers.append((claim, _claimed(claim)))
+            run = _claimed(claim)
+            answers.append((claim, run))
             if doors.guards(claim.actor):
-                asked.append(Asked(claim.run_id, claim.actor, claim.event, fresh=True, reserved_at=None))
+                asked.append(Asked(run, claim.event))
         else:
             older.append(claim)
     if older:
@@ -64,7 +65,7 @@ def write_claims(
         (claim, Declined("duplicate", "done under an earlier name of the actor"))
         for claim in renamed.values()
     ]
-    return at_the_doors(connection, asked, answers, doors)
+    return answers, asked
 
 
 def _done_before_renaming(connection: Connection, claims: Sequence[Claim]) -> dict[UUID, Claim]:
@@ -118,7 +119,16 @@ def _reused(claim: Claim, run_id: UUID) -> DeadLetter:
 
 
 def _claimed(claim: Claim) -> ClaimedRun:
-    return ClaimedRun(claim.run_id, claim.actor, claim.envelope, 1, 1, claim.event, pipeline=claim.pipeline)
+    return ClaimedRun(
+        claim.run_id,
+        claim.actor,
+        claim.envelope,
+        1,
+        1,
+        claim.event,
+        pipeline=claim.pipeline,
+        deadline_in=claim.deadline,
+    )
 
 
 def _row(claim: Claim) -> tuple[object, ...]:
@@ -140,4 +150,5 @@ def _row(claim: Claim) -> tuple[object, ...]:
         e.tracestate,
         claim.pipeline,
         claim.token,
+        claim.deadline,
     )

@@ -1,52 +1,84 @@
-"""The doors of the journal: the policies that decide *when*, asked about a batch of runs inside its transaction."""
+"""The doors of the journal: the policies that decide *when*, asked about a batch of runs inside its transaction.
+
+They are asked once a batch, after every run of it is written: so runs are always locked before limits, and each limit's rows
+once, in order.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 from uuid import UUID
 
-from psycopg import Connection, Cursor
+from psycopg import Connection
 
-from broker.journal.intents import Answer, Claim, ClaimedRun, Declined, Resume
+from broker.journal.intents import Answer, ClaimedRun, Declined, End, Intent, Outgoing
 from broker.journal.records import columns
-from schemas import Event
-
-Asker = TypeVar("Asker", Claim, Resume)
+from schemas import Event, uuid4
 
 _DECLINE = """
 update run r
-set status = d.status, reason = d.reason, worker = null, due_at = d.due_at, reserved_at = d.due_at,
-    wake = case when d.due_at is not null then gen_random_uuid() end,
+set status = d.status, reason = d.reason, worker = null, due_at = least(d.due_at, r.deadline_at), reserved_at = d.due_at,
+    wake = d.wake, starting = d.start,
     attempt = case when d.fresh then 0 else r.attempt end,
     started_at = case when d.fresh then null else r.started_at end,
-    finished_at = case when d.due_at is null then clock() end
-from unnest(%b::uuid[], %b::text[], %b::text[], %b::timestamptz[], %b::bool[]) as d (id, status, reason, due_at, fresh)
+    finished_at = case when d.status <> 'waiting' then clock() end
+from unnest(%b::uuid[], %b::text[], %b::text[], %b::timestamptz[], %b::uuid[], %b::bool[], %b::bool[])
+     as d (id, status, reason, due_at, wake, start, fresh)
 where r.id = d.id"""
 
 
 class Asked:
-    """A run at the doors. A door calls `postpone` or `skip`, or lets it pass; the first refusal stands."""
+    """A run at the doors. A door calls `postpone`, `skip` or `give_up`, or lets it pass; the first refusal stands.
 
-    __slots__ = ("actor", "due_at", "event", "fresh", "reason", "reserved_at", "run_id", "status")
+    `start` is False for a run that goes on after a sleep: it has started before. `fresh` says that it never has.
+    """
+
+    __slots__ = (
+        "actor", "claimed", "due_at", "event", "fresh", "reason", "reserved_at", "run_id", "start", "status", "wake",
+    )  # fmt: skip
 
     def __init__(
-        self, run_id: UUID, actor: str, event: Event, *, fresh: bool, reserved_at: datetime | None
+        self,
+        claimed: ClaimedRun,
+        event: Event,
+        *,
+        start: bool = True,
+        fresh: bool = True,
+        reserved_at: datetime | None = None,
     ) -> None:
-        self.run_id = run_id
-        self.actor = actor
+        self.claimed = claimed
+        self.run_id = claimed.id
+        self.actor = claimed.actor
         self.event = event
+        self.start = start
         self.fresh = fresh
         self.reserved_at = reserved_at
         self.status: str | None = None
         self.reason = ""
         self.due_at: datetime | None = None
+        self.wake: UUID = uuid4()
+        """What wakes it if it is postponed."""
 
-    def postpone(self, due_at: datetime, reason: str) -> None:
-        """Start no earlier than `due_at`; no attempt is counted."""
+    def postpone(self, due_at: datetime | None, reason: str) -> None:
+        """Start no earlier than `due_at`, or when `wake` is sent; no attempt is counted."""
         self.status, self.reason, self.due_at = "waiting", reason, due_at
 
     def skip(self, reason: str) -> None:
+        """It never starts, and that is no failure."""
         self.status, self.reason = "skipped", reason
+
+    def give_up(self, reason: str) -> None:
+        """It never starts: a dead letter."""
+        self.status, self.reason = "failed", reason
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A run that ends, or leaves its worker, in this commit."""
+
+    run_id: UUID
+    status: str
 
 
 class Doors(Protocol):
@@ -56,30 +88,41 @@ class Doors(Protocol):
         """Whether any door has a say in this actor's runs."""
         ...
 
+    def minds(self, left: Sequence[Left]) -> bool:
+        """Whether any door wants to know that runs have left."""
+        ...
+
     def read(self, run: ClaimedRun) -> Event | None:
         """The event of a resumed run, or None if it no longer validates (the attempt will say so)."""
         ...
 
-    def ask(self, cursor: Cursor, asked: Sequence[Asked]) -> None: ...
+    def ask(self, connection: Connection, asked: Sequence[Asked], left: Sequence[Left]) -> list[Outgoing]:
+        """Postpone, skip or give up what may not start now. Returns the wake-ups of others, which leave with this commit."""
+        ...
+
+    def given_up(self, claimed: ClaimedRun, reason: str) -> End:
+        """The end of a run that a door gave up."""
+        ...
 
 
-def at_the_doors(
-    connection: Connection, asked: Sequence[Asked], answers: list[tuple[Asker, Answer]], doors: Doors
-) -> list[tuple[Asker, Answer]]:
-    """Let the doors decide, write what they declined, and tell those askers."""
-    if not asked:
-        return answers
-    doors.ask(connection.cursor(), asked)
-    declined = {a.run_id: a for a in asked if a.status is not None}
-    if not declined:
-        return answers
-    connection.execute(
-        _DECLINE, columns([(a.run_id, a.status, a.reason, a.due_at, a.fresh) for a in declined.values()])
-    )
-    return [(intent, _verdict(answer, declined)) for intent, answer in answers]
+def write_declined(connection: Connection, asked: Sequence[Asked]) -> None:
+    """What the doors postponed or skipped. Those given up are recorded like any other end."""
+    declined = [a for a in asked if a.status in ("waiting", "skipped")]
+    if declined:
+        rows = [
+            (a.run_id, a.status, a.reason, a.due_at, a.wake if a.status == "waiting" else None, a.start, a.fresh)
+            for a in declined
+        ]  # fmt: skip
+        connection.execute(_DECLINE, columns(rows))
 
 
-def _verdict(answer: Answer, declined: Mapping[UUID, Asked]) -> Answer:
-    if isinstance(answer, ClaimedRun) and (no := declined.get(answer.id)) is not None:
-        return Declined("postponed" if no.status == "waiting" else "skipped", no.reason)
+def verdicts(answers: Sequence[tuple[Intent, Answer]], asked: Sequence[Asked]) -> list[tuple[Intent, Answer]]:
+    """The answers, with what the doors have to say about them."""
+    refused = {a.run_id: a for a in asked if a.status is not None}
+    return [(intent, _verdict(answer, refused)) for intent, answer in answers]
+
+
+def _verdict(answer: Answer, refused: Mapping[UUID, Asked]) -> Answer:
+    if isinstance(answer, ClaimedRun) and (no := refused.get(answer.id)) is not None:
+        return Declined("postponed" if no.status == "waiting" else str(no.status), no.reason)
     return answer

@@ -68,7 +68,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt leaves `running`. `delay` makes it due again; `final` statuses carry none."""
+    """How an attempt leaves `running`. `delay` makes it due again; a run that waits without one is woken by something else."""
 
     status: str
     result: Json | None = None
@@ -89,6 +89,8 @@ class Record:
     steps: Sequence[StepRow] = ()
     end: End | None = None
     token: UUID = field(default_factory=uuid4)
+    wakes: list[Outgoing] = field(default_factory=list[Outgoing])
+    """Wake-ups of other runs that left with this one, in a transaction of its own."""
 
     @property
     def locks(self) -> bool:
@@ -109,6 +111,8 @@ class Claim:
     row_id: int | None = None
     aliases: tuple[str, ...] = ()
     """Names the actor had before: an event that ran under one of them has been done."""
+    deadline: timedelta | None = None
+    """How long the whole run may take."""
     run_id: UUID = field(default_factory=uuid7)
     token: UUID = field(default_factory=uuid4)
 
@@ -179,11 +183,13 @@ class ClaimedRun:
     pipeline: str | None = None
     started_at: datetime | None = None
     steps: Mapping[tuple[str, int], StoredStep] = field(default_factory=dict[tuple[str, int], StoredStep])
+    deadline_in: timedelta | None = None
+    """What was left of the whole run's time when it was claimed or resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """A claim or resume that is not ours to perform: `duplicate`, `postponed`, `skipped` or `parked`."""
+    """A claim or resume that is not ours to perform: `duplicate`, `postponed`, `skipped`, `failed` or `parked`."""
 
     status: str
     reason: str = ""

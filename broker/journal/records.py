@@ -16,6 +16,9 @@ from broker.journal.intents import DeadLetter, End, Park, Record, Recorded, Sent
 from broker.journal.turns import Writing
 from schemas import uuid4
 
+UNFINISHED = ("queued", "waiting", "retrying")
+"""What a run may leave `running` for without being finished: it has a wake, and goes on when that is sent."""
+
 _HOLD = """
 select r.id from run r join unnest(%b::uuid[], %b::bigint[]) as k (id, fence) on r.id = k.id
 where r.fence = k.fence and r.status = 'running' order by r.id for no key update of r"""
@@ -42,8 +45,8 @@ select id from held"""  # noqa: S608  constants only
 _ENDS = """
 update run r
 set status = e.status, record = e.token, result = coalesce(e.result, r.result), reason = e.reason,
-    due_at = clock() + e.delay, wake = e.wake, sends = 0,
-    finished_at = case when e.delay is null then clock() end
+    due_at = case when e.wake is not null then least(clock() + e.delay, r.deadline_at) end, wake = e.wake, sends = 0,
+    finished_at = case when e.wake is null then clock() end
 from unnest(%b::uuid[], %b::bigint[], %b::text[], %b::uuid[], %b::jsonb[], %b::text[], %b::interval[], %b::uuid[])
      as e (id, fence, status, token, result, reason, delay, wake)
 where r.id = e.id and r.fence = e.fence and r.status = 'running'
@@ -76,6 +79,7 @@ on conflict (id) do nothing"""
 
 _SENT = "delete from outbox where id = any(%b)"
 _UNSENT = "update outbox set send_at = clock(), held_by = null where id = any(%b)"
+_HELD = "update outbox set send_at = clock(), held_by = null where held_by = %b"
 _DELIVERED = "delete from delivery where id = any(%b)"
 
 
@@ -123,6 +127,11 @@ def delete_sent(connection: Connection, sent: Sequence[Sent]) -> None:
 
 def release_unsent(connection: Connection, unsent: Sequence[Unsent]) -> None:
     connection.execute(_UNSENT, ([id for intent in unsent for id in intent.ids],))
+
+
+def release_held(connection: Connection, worker: UUID) -> None:
+    """After an unanswered commit nobody knows what left with it: the sweep is to send it, now. What arrives twice is one."""
+    connection.execute(_HELD, (worker,))
 
 
 def delete_delivered(connection: Connection, row_ids: Sequence[int]) -> None:
@@ -179,7 +188,7 @@ def _write_ends(connection: Connection, records: Sequence[Record]) -> Writing[se
             e.result,
             e.reason,
             e.delay,
-            uuid4() if e.delay is not None else None,
+            uuid4() if e.status in UNFINISHED else None,
         )
         for r, e in pairs
     ]

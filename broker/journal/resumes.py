@@ -7,28 +7,29 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from broker.journal.doors import Asked, Doors, at_the_doors
-from broker.journal.intents import Answer, ClaimedRun, Declined, Resume, StoredStep
+from broker.journal.doors import Asked, Doors
+from broker.journal.intents import Answer, ClaimedRun, Declined, Intent, Resume, StoredStep
 from broker.journal.records import columns
 from broker.journal.turns import Writing
 from schemas import Envelope
 
 _RESUME = """
 with waiting as (
-    select r.id, r.status, r.reserved_at, k.token
+    select r.id, r.status, r.reserved_at, r.starting, k.token
     from run r join unnest(%b::uuid[], %b::uuid[], %b::uuid[]) as k (id, wake, token) on r.id = k.id and r.wake = k.wake
     where r.status in ('queued', 'waiting', 'retrying') order by r.id for no key update of r)
 update run r
 set status = 'running', worker = %s, fence = r.fence + 1, claim = w.token, wake = null, due_at = null, sends = 0, reason = null,
-    reserved_at = null, attempt = case when r.status = 'retrying' then r.attempt + 1 else greatest(r.attempt, 1) end,
+    reserved_at = null, starting = false,
+    attempt = case when r.status = 'retrying' then r.attempt + 1 else greatest(r.attempt, 1) end,
     started_at = coalesce(r.started_at, clock())
 from waiting w where r.id = w.id
-returning r.id, w.status, w.reserved_at"""
+returning r.id, w.status <> 'waiting' or w.starting, w.reserved_at"""
 
 _RESUMED = """
 select r.id, r.claim, r.actor, r.fence, r.attempt, r.rerun, r.crashes, r.pipeline, r.started_at, r.event_id,
        r.event_source, r.event_type, r.event_version, r.event_time, r.event::text, r.subject, r.correlation_id, r.causation_id,
-       r.traceparent, r.tracestate
+       r.traceparent, r.tracestate, r.deadline_at - clock()
 from run r where r.id = any(%b) and r.claim = any(%b) and r.status = 'running'"""
 
 _READ = _RESUMED.replace("r.id = any(%b) and r.claim = any(%b) and r.status = 'running'", "r.id = any(%b)")
@@ -39,8 +40,9 @@ select run_id, name, occurrence, status, tries, result::text, error, due_at - cl
 
 def write_resumes(
     connection: Connection, worker: UUID, resumes: Sequence[Resume], doors: Doors
-) -> Writing[list[tuple[Resume, Answer]]]:
-    """Take over waiting runs whose `wake` is still theirs, with what their earlier attempts left."""
+) -> Writing[tuple[list[tuple[Intent, Answer]], list[Asked]]]:
+    """Take over waiting runs whose `wake` is still theirs, with what their earlier attempts left. Returns the answers, and the
+    runs that stand at a door."""
     unique = {resume.wake: resume for resume in sorted(resumes, key=lambda resume: resume.run_id)}
     rows = [(resume.run_id, resume.wake, resume.token) for resume in unique.values()]
     updated = connection.execute(_RESUME, [*columns(rows), worker])
@@ -51,7 +53,7 @@ def write_resumes(
     stored = connection.execute(_STORED, ([row[0] for row in resumed.values()],))
     yield
     steps = _stored_steps(stored)
-    answers: list[tuple[Resume, Answer]] = []
+    answers: list[tuple[Intent, Answer]] = []
     asked: list[Asked] = []
     for resume in resumes:
         row = resumed.get(resume.token)
@@ -60,14 +62,14 @@ def write_resumes(
             continue
         run = _resumed_run(row, steps.get(row[0], {}))
         answers.append((resume, run))
-        # Not woken now: an unanswered commit did it, and the doors let it pass then.
-        status, reserved_at = woken.get(run.id, ("waiting", None))
+        if run.id not in woken:
+            continue  # an unanswered commit did it, and the doors let it pass then
         # Going on after a sleep is no start; a retry, a takeover and a start that was postponed are.
-        if status == "waiting" and reserved_at is None:
-            continue
+        start, reserved_at = woken[run.id]
         if doors.guards(run.actor) and (event := doors.read(run)) is not None:
-            asked.append(Asked(run.id, run.actor, event, fresh=run.attempt == 1, reserved_at=reserved_at))
-    return at_the_doors(connection, asked, answers, doors)
+            fresh = start and run.attempt == 1 and not steps.get(run.id)
+            asked.append(Asked(run, event, start=start, fresh=fresh, reserved_at=reserved_at))
+    return answers, asked
 
 
 def read_runs(connection: Connection, ids: Sequence[UUID]) -> list[ClaimedRun]:
@@ -84,7 +86,7 @@ def _stored_steps(rows: Iterable[TupleRow]) -> dict[UUID, dict[tuple[str, int], 
 
 def _resumed_run(row: tuple[Any, ...], steps: dict[tuple[str, int], StoredStep]) -> ClaimedRun:
     (id, _, actor, fence, attempt, rerun, crashes, pipeline, started_at, event_id, source, type_, version, time, event,
-     subject, correlation_id, causation_id, traceparent, tracestate) = row  # fmt: skip
+     subject, correlation_id, causation_id, traceparent, tracestate, deadline_in) = row  # fmt: skip
     envelope = Envelope(
         id=event_id,
         source=source,
@@ -98,4 +100,6 @@ def _resumed_run(row: tuple[Any, ...], steps: dict[tuple[str, int], StoredStep])
         traceparent=traceparent,
         tracestate=tracestate,
     )
-    return ClaimedRun(id, actor, envelope, fence, attempt, None, rerun, crashes, pipeline, started_at, steps)
+    return ClaimedRun(
+        id, actor, envelope, fence, attempt, None, rerun, crashes, pipeline, started_at, steps, deadline_in
+    )

@@ -133,7 +133,9 @@ class Journal:
         while True:
             try:
                 connection = self._connected()
-                answers = self._batch.apply(connection, [intent for intent, _ in pairs], repeated=repeated)
+                answers, leaving = self._batch.apply(
+                    connection, [intent for intent, _ in pairs], repeated=repeated
+                )
             except Exception as error:
                 tries += 1
                 if not _to_be_repeated(error, self._connection) or self._blames_a_write(pairs, tries):
@@ -147,7 +149,7 @@ class Journal:
                     return None
             else:
                 self._outage = False
-                return self._answer(pairs, answers)
+                return self._answer(pairs, answers, leaving)
 
     def _blames_a_write(self, pairs: Sequence[tuple[Intent, Settle]], tries: int) -> bool:
         """A server that answers, and still refuses with a state of trouble: an author's statement may have raised it itself
@@ -186,8 +188,8 @@ class Journal:
             try:
                 with self._database.connect(f"alone {self._batch.identity.name}") as connection:
                     connection.execute("set lock_timeout to '30s'")
-                    answers = self._batch.apply(connection, [intent], repeated=repeated, alone=True)
-                return self._answer([pair], answers)
+                    answers, leaving = self._batch.apply(connection, [intent], repeated=repeated, alone=True)
+                return self._answer([pair], answers, leaving)
             except Exception as error:
                 locked = isinstance(error, psycopg.Error) and error.sqlstate == _LOCKED
                 if not (_to_be_repeated(error, None) or locked):
@@ -200,15 +202,14 @@ class Journal:
                 pause = min(pause * 2, 2.0)
 
     def _answer(
-        self, pairs: Sequence[tuple[Intent, Settle]], answers: Sequence[tuple[Intent, Answer]]
+        self,
+        pairs: Sequence[tuple[Intent, Settle]],
+        answers: Sequence[tuple[Intent, Answer]],
+        leaving: Sequence[Outgoing],
     ) -> None:
         by_intent = {id(intent): answer for intent, answer in answers}
-        leaving: list[Outgoing] = []
         for intent, settle in pairs:
-            answer = by_intent[id(intent)]
-            if isinstance(intent, Record) and intent.end is not None and getattr(answer, "held", False):
-                leaving += intent.end.outgoing
-            settle(answer)
+            settle(by_intent[id(intent)])
         if leaving:
             self._batch.outbox.committed(leaving)
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from broker.actor import Policies
 from broker.backoff import next_delay
 from broker.errors import CodeChangedError, ConfigurationError, EventError, StepFailed
 from broker.middleware.base import Policy
+from broker.policies import Policies
 from broker.signals import NonRetriable
 
 

@@ -11,13 +11,17 @@ hook may refuse or observe; it never holds the only copy of an outcome, and an e
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import dramatiq
 from psycopg import Cursor
 
 from broker.actor import Actor
-from broker.journal.doors import Asked
+from broker.journal.doors import Asked, Left
+from broker.journal.intents import Outgoing
+from broker.policies import Policies
+from broker.topology import Topology
 from broker.work import Work
 
 
@@ -35,13 +39,39 @@ class Policy(dramatiq.Middleware):
         return nullcontext()
 
 
+@dataclass(slots=True)
+class Visit:
+    """One batch at the doors: the runs that ask, and those that leave their worker in the same commit. What a door appends to
+    `leaving` is sent once it is committed."""
+
+    cursor: Cursor
+    asked: Sequence[Asked]
+    left: Sequence[Left]
+    actors: Mapping[str, Actor[Any, Any]]
+    topology: Topology
+    leaving: list[Outgoing] = field(default_factory=list[Outgoing])
+
+    def starting(self) -> list[Asked]:
+        """Those about to start an attempt, and not refused yet."""
+        return [run for run in self.asked if run.start and run.status is None]
+
+    def policies(self, run: Asked) -> Policies:
+        return self.actors[run.actor].policies
+
+
 class Door(Policy, ABC):
     """A policy that decides when. It fails closed: a run at whose door an error was raised is parked, not started."""
 
+    minds_left: ClassVar[bool] = False
+    """Whether it wants to know of runs that have left their worker."""
+
     @abstractmethod
-    def guards(self, actor: Actor) -> bool:  # type: ignore[type-arg]
+    def guards(self, actor: Actor[Any, Any]) -> bool:
         """Whether it has a say in this actor's runs; asked once, at boot."""
 
     @abstractmethod
-    def ask(self, cursor: Cursor, asked: Sequence[Asked], actors: Mapping[str, Actor]) -> None:  # type: ignore[type-arg]
-        """Postpone or skip what may not start now. Runs inside the claim's transaction; must not commit."""
+    def ask(self, visit: Visit) -> None:
+        """Postpone, skip or give up what may not start now. Runs inside the claim's transaction; must not commit."""
+
+    def settle(self, visit: Visit) -> None:
+        """Take back what it gave to runs that a later door has refused. Called when all doors have been asked."""

@@ -1,13 +1,11 @@
 """One run per key: the second one is skipped, visibly, as a duplicate."""
 
-from collections.abc import Mapping, Sequence
-
-from psycopg import Cursor
+from typing import Any
 
 from broker.actor import Actor
 from broker.journal.doors import Asked
 from broker.journal.records import columns
-from broker.middleware.base import Door
+from broker.middleware.base import Door, Visit
 
 # A key whose time is up is taken over, unless the run that holds it has not ended.
 _TAKE = """
@@ -28,17 +26,17 @@ class Idempotency(Door):
 
     option = "idempotency"
 
-    def guards(self, actor: Actor) -> bool:  # type: ignore[type-arg]
+    def guards(self, actor: Actor[Any, Any]) -> bool:
         return actor.policies.idempotency is not None
 
-    def ask(self, cursor: Cursor, asked: Sequence[Asked], actors: Mapping[str, Actor]) -> None:  # type: ignore[type-arg]
+    def ask(self, visit: Visit) -> None:
         takers: dict[tuple[str, str], Asked] = {}
         rows: list[tuple[object, ...]] = []
-        for run in asked:
-            policy = actors[run.actor].policies.idempotency
+        for run in visit.starting():
+            policy = visit.policies(run).idempotency
             if policy is None:
                 continue
-            key = (run.actor, policy.key_of(actors[run.actor].hears)(run.event))
+            key = (run.actor, policy.key_of(visit.actors[run.actor].hears)(run.event))
             if key in takers:
                 run.skip("duplicate key")
                 continue
@@ -47,7 +45,10 @@ class Idempotency(Door):
         if not rows:
             return
         taken = {
-            id for (id,) in cursor.execute(_TAKE, columns(sorted(rows, key=lambda row: row[:2]))).fetchall()
+            id
+            for (id,) in visit.cursor.execute(
+                _TAKE, columns(sorted(rows, key=lambda row: row[:2]))
+            ).fetchall()
         }
         for run in takers.values():
             if run.run_id not in taken:

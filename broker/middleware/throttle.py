@@ -5,14 +5,13 @@ A reservation is a due time on the run's row, made in the same commit as the key
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-
-from psycopg import Cursor
+from typing import Any
 
 from broker.actor import Actor
 from broker.journal.doors import Asked
-from broker.middleware.base import Door
+from broker.middleware.base import Door, Visit
 from broker.policies import Throttle as Limit
 
 GRACE = timedelta(seconds=1)
@@ -35,26 +34,26 @@ class Throttle(Door):
 
     option = "throttle"
 
-    def guards(self, actor: Actor) -> bool:  # type: ignore[type-arg]
+    def guards(self, actor: Actor[Any, Any]) -> bool:
         return actor.policies.throttle is not None
 
-    def ask(self, cursor: Cursor, asked: Sequence[Asked], actors: Mapping[str, Actor]) -> None:  # type: ignore[type-arg]
+    def ask(self, visit: Visit) -> None:
         by_key: defaultdict[tuple[str, str], list[Asked]] = defaultdict(list)
-        for run in asked:
-            limit = actors[run.actor].policies.throttle
-            if limit is not None and run.status is None:
-                by_key[run.actor, limit.key_of(actors[run.actor].hears)(run.event)].append(run)
+        for run in visit.starting():
+            limit = visit.policies(run).throttle
+            if limit is not None:
+                by_key[run.actor, limit.key_of(visit.actors[run.actor].hears)(run.event)].append(run)
         if not by_key:
             return
         keys = sorted(by_key)
         names = ([actor for actor, _ in keys], [key for _, key in keys])
-        cursor.execute(_MAKE, names)
-        for actor, key, next_at, now in cursor.execute(_HOLD, names).fetchall():
-            limit = actors[actor].policies.throttle
+        visit.cursor.execute(_MAKE, names)
+        for actor, key, next_at, now in visit.cursor.execute(_HOLD, names).fetchall():
+            limit = visit.actors[actor].policies.throttle
             assert limit is not None  # by_key holds throttled actors only
             moved = reserve(limit, next_at, now, by_key[actor, key])
             if moved != next_at:
-                cursor.execute(_MOVE, (moved, actor, key))
+                visit.cursor.execute(_MOVE, (moved, actor, key))
 
 
 def reserve(limit: Limit, next_at: datetime, now: datetime, asked: Sequence[Asked]) -> datetime:

@@ -21,7 +21,8 @@ _NO_LIMIT: AbstractContextManager[None] = nullcontext()
 
 
 class TimeLimit(Policy):
-    """Reads `time_limit`. Innermost around the body, so that nothing of the other policies is interrupted.
+    """Reads `time_limit`, and ends an attempt at its run's `deadline`. Innermost around the body, so that nothing of the other
+    policies is interrupted.
 
     `on_stuck` is called once, from the watchdog's thread, for a sync body that outlives its interrupt by `stuck_after`.
     """
@@ -35,7 +36,7 @@ class TimeLimit(Policy):
         self._watchdog = Watchdog(stuck_after)
 
     def around(self, work: Work) -> AbstractContextManager[None]:
-        limit = work.actor.policies.time_limit
+        limit = _least(work.actor.policies.time_limit, work.claimed.deadline_in)
         if limit is None:
             return _NO_LIMIT
         assert isinstance(work.guard, OpenGuard)  # a work comes with one, and only this line limits it
@@ -47,6 +48,13 @@ class TimeLimit(Policy):
         # Settled: the interrupt landed between the body and the end of `around`, which was then left without disarming.
         if not work.settled and self.on_stuck is not None:
             self.on_stuck(work)
+
+
+def _least(limit: timedelta | None, deadline_in: timedelta | None) -> timedelta | None:
+    """An attempt may take what is left of its run's deadline, if that is less."""
+    if limit is None or deadline_in is None:
+        return limit if deadline_in is None else deadline_in
+    return min(limit, deadline_in)
 
 
 class _LimitedThread:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from broker.actor import Actor, Policies
+from broker.actor import Actor
 from broker.journal.intents import ClaimedRun
+from broker.policies import Policies
 from broker.work import Work
 from schemas import Event, uuid7, wrap
 

@@ -18,6 +18,7 @@ from broker.journal.intents import (
     DeadLetter,
     Declined,
     End,
+    Outgoing,
     Park,
     Record,
     Recorded,
@@ -41,7 +42,13 @@ class NoDoors:
     def read(self, run: ClaimedRun) -> None:
         return None
 
-    def ask(self, cursor: object, asked: object) -> None:
+    def minds(self, left: object) -> bool:
+        return False
+
+    def ask(self, connection: object, asked: object, left: object) -> list[Outgoing]:
+        raise AssertionError("nobody guards these actors")
+
+    def given_up(self, claimed: ClaimedRun, reason: str) -> End:
         raise AssertionError("nobody guards these actors")
 
 
@@ -88,7 +95,7 @@ def test_a_new_claim_is_ours_and_a_second_one_is_a_duplicate(journal: Journal) -
 def test_the_same_id_twice_in_a_batch_is_claimed_once(database: Database) -> None:
     batch, twins = batch_for(), [claim("same"), claim("same"), claim("same")]
     with database.connect("test") as connection:
-        answers = batch.apply(connection, twins, repeated=False)
+        answers, _ = batch.apply(connection, twins, repeated=False)
     assert sorted(type(answer).__name__ for _, answer in answers) == ["ClaimedRun", "Declined", "Declined"]
     assert rows(database, "select count(*) from run") == [(1,)]
 
@@ -283,14 +290,14 @@ def test_an_event_done_under_an_earlier_name_of_its_actor_is_a_duplicate(journal
 def test_a_fenced_attempt_does_not_forget_a_later_one_of_the_same_run(database: Database) -> None:
     batch, first = batch_for(), claim()
     with database.connect("test") as connection:
-        [(_, run)] = batch.apply(connection, [first], repeated=False)
+        [(_, run)], _ = batch.apply(connection, [first], repeated=False)
         assert isinstance(run, ClaimedRun)
         taken = "update run set fence = 2, status = 'queued', wake = gen_random_uuid() returning wake"
         [(wake,)] = connection.execute(taken).fetchall()
-        [(_, again)] = batch.apply(connection, [Resume(run.id, wake)], repeated=False)
+        [(_, again)], _ = batch.apply(connection, [Resume(run.id, wake)], repeated=False)
         assert isinstance(again, ClaimedRun)
         assert again.fence == 3
-        [(_, late)] = batch.apply(
+        [(_, late)], _ = batch.apply(
             connection, [Record(run.id, run.fence, end=End("completed"))], repeated=False
         )
         assert late == Recorded(False)
@@ -307,7 +314,8 @@ def test_a_run_ends_once_even_within_a_batch(database: Database) -> None:
             Record(first.run_id, 1, end=End("completed", writes=[("insert into effect values (1)", ())])),
             Record(first.run_id, 1, end=End("retrying", delay=timedelta(0))),
         ]
-        answers = {id(record): answer for record, answer in batch.apply(connection, ends, repeated=False)}
+        told, _ = batch.apply(connection, ends, repeated=False)
+        answers = {id(record): answer for record, answer in told}
         assert [answers[id(record)] for record in ends] == [Recorded(True), Recorded(False)]
         assert connection.execute("select status from run").fetchall() == [("completed",)]
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from broker.actor import Policies
 from broker.middleware.time_limit import TimeLimit
+from broker.policies import Policies
 from broker.run.asynchronous import AsyncRun
 from broker.run.guard import OpenGuard
 from broker.run.synchronous import Run

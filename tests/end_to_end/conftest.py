@@ -16,7 +16,8 @@ def amqp_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The shared RabbitMQ, with our queues empty before and after."""
     url: str = request.getfixturevalue("rabbit").url
     topologies = topology_of_the_demo(), trial_topology()
-    queues = {queue for each in topologies for queue in (*each.queues, *each.house_queues)}
+    press = {"press.print", "press.post", "press.hold"}
+    queues = press | {queue for each in topologies for queue in (*each.queues, *each.house_queues)}
     empty_queues(url, queues)
     yield url
     empty_queues(url, queues)

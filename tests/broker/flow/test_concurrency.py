@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from broker.testing import Stage
 from tests.support import flow_cast
@@ -25,11 +26,28 @@ def waiting(stage: Stage) -> list[str]:
     return [name for (name,) in stage.rows(WAITING)]
 
 
+def in_its_place(stage: Stage, name: str) -> None:
+    """Wait until it runs or waits, so that the next one comes after it."""
+    eventually(lambda: name in diary or name in waiting(stage))
+
+
+def claimed(stage: Stage, name: str) -> bool:
+    return stage.rows("select count(*) from run where event->>'name' = %s", (name,)) == [(1,)]
+
+
+def finished(stage: Stage, name: str) -> bool:
+    return stage.rows("select status from run where event->>'name' = %s", (name,)) == [("completed",)]
+
+
+def told(lines: int) -> bool:
+    return len(diary) == lines
+
+
 def test_the_excess_of_a_key_waits_and_other_keys_do_not(make_stage: MakeStage) -> None:
     stage = make_stage([flow_cast.ask])
     for name in ("a", "b", "c", "d"):
         stage.publish(FlowAsked(name=name))
-        eventually(lambda name=name: name in diary or name in waiting(stage))  # type: ignore[misc]
+        in_its_place(stage, name)
     stage.publish(FlowAsked(name="other", key="free"))
     eventually(lambda: sorted(diary) == ["a", "b", "other"])
     assert waiting(stage) == ["c", "d"]
@@ -47,17 +65,10 @@ def test_a_higher_priority_goes_first_among_the_waiting(make_stage: MakeStage) -
     stage = make_stage([flow_cast.ask])
     for name, rank in (("x", 0), ("y", 0), ("low", -1), ("normal", 0), ("high", 5)):
         stage.publish(FlowAsked(name=name, rank=rank))
-        eventually(lambda name=name: name in diary or name in waiting(stage))  # type: ignore[misc]
+        in_its_place(stage, name)
     for name in ("x", "high", "normal"):
         gate(name).set()
-        eventually(
-            lambda name=name: (
-                stage.rows(
-                    "select count(*) from run where event->>'name' = %s and status = 'completed'", (name,)
-                )
-                == [(1,)]
-            )
-        )  # type: ignore[misc]
+        eventually(partial(claimed, stage, name))
     gate("low").set()
     gate("y").set()
     stage.drain()
@@ -94,11 +105,7 @@ def test_ordered_runs_keep_their_place_while_they_retry(make_stage: MakeStage) -
     trouble["lost"] = 1
     for name in ("a", "lost", "b"):
         stage.publish(FlowOrdered(name=name))
-        eventually(
-            lambda name=name: (
-                stage.rows("select count(*) from run where event->>'name' = %s", (name,)) == [(1,)]
-            )
-        )  # type: ignore[misc]
+        eventually(partial(claimed, stage, name))
     stage.drain()
     assert diary == ["a 1", "a 2", "a 3", "lost 1", "b 1"]
     assert stage.rows("select count(*) from limit_slot") == [(0,)]
@@ -116,7 +123,7 @@ def test_a_throttled_run_does_not_keep_the_slot_from_others(make_stage: MakeStag
     ]
     for so_far in (2, 3):
         stage.clock.advance(timedelta(hours=1, seconds=2))
-        eventually(lambda so_far=so_far: len(diary) == so_far)  # type: ignore[misc]
+        eventually(partial(told, so_far))
         stage.drain()
 
 
@@ -124,7 +131,7 @@ def test_a_raised_limit_and_a_lost_wake_up_are_found_by_the_sweep(make_stage: Ma
     stage = make_stage([flow_cast.ask])
     for name in ("a", "b", "c"):
         stage.publish(FlowAsked(name=name))
-        eventually(lambda name=name: name in diary or name in waiting(stage))  # type: ignore[misc]
+        in_its_place(stage, name)
     stage.rows("update limit_concurrency set cap = 3")
     stage.clock.advance(timedelta(minutes=1))
     eventually(lambda: "c" in diary)

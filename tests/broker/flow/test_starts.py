@@ -1,7 +1,7 @@
 """The policies that drop, expire or give up: rate limit, singleton, max age, deadline."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -56,8 +56,10 @@ def test_a_second_live_run_of_a_key_is_skipped_and_the_next_one_is_not(make_stag
 
 def test_an_event_past_its_max_age_is_a_dead_letter(make_stage: MakeStage) -> None:
     stage = make_stage([flow_cast.age])
-    stage.publish(FlowAged(name="old"), time=datetime.now(UTC) - timedelta(hours=2))
-    stage.publish(FlowAged(name="young"), time=datetime.now(UTC) - timedelta(minutes=2))
+    stage.publish(FlowAged(name="young"))
+    stage.drain()
+    stage.clock.advance(timedelta(hours=2))
+    stage.publish(FlowAged(name="old"))
     stage.drain()
     assert diary == ["young"] and reasons(stage) == ["expired"]
     assert stage.rows("select attempt from run where status = 'failed'") == [(1,)]
@@ -73,7 +75,7 @@ def test_a_run_that_outlives_its_deadline_is_a_dead_letter(make_stage: MakeStage
         stage.drain()
     eventually(lambda: reasons(stage) == ["timed out"])
     assert stage.rows("select status, reason from run") == [("failed", "timed out")]
-    assert diary == (["r 1", "r 2", "r 3"] if how == "fails" else ["r 1"])
+    assert diary == (["r 1", "r 2"] if how == "fails" else ["r 1"])
 
 
 def test_a_running_attempt_ends_at_its_runs_deadline(make_stage: MakeStage) -> None:

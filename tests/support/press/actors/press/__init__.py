@@ -1,0 +1,1 @@
+"""Printing, posting and holding sheets."""

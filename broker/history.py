@@ -14,6 +14,7 @@ from broker.history_rows import (
     AttemptRow,
     LetterLine,
     OnTheWay,
+    PlaceInLine,
     RunRow,
     RunStory,
     StepLine,
@@ -28,6 +29,7 @@ __all__ = [
     "AttemptRow",
     "LetterLine",
     "OnTheWay",
+    "PlaceInLine",
     "RunRow",
     "RunStory",
     "StepLine",
@@ -42,6 +44,7 @@ __all__ = [
     "messages_of_chain",
     "messages_of_event",
     "open_letters",
+    "place_in_line",
     "runs_of",
     "story",
     "workers",
@@ -102,6 +105,16 @@ _WORKERS = """
 select id, name, version, started_at, clock_timestamp() - heartbeat_at as silent, cardinality(live) as runs
 from worker order by name"""
 _KEY_HOLDER = "select run_id from limit_idempotency where actor = %s and key = %s"
+# `limit_slot_waiting` and `limit_slot_held` serve it.
+_PLACE = """
+select s.key, c.cap,
+       (select count(*)::int from limit_slot a
+        where a.scope = s.scope and a.key = s.key and a.state = 'waiting'
+          and (a.priority > s.priority or a.priority = s.priority and a.position < s.position)) as ahead,
+       array(select h.run_id from limit_slot h
+             where h.scope = s.scope and h.key = s.key and h.state <> 'waiting' order by h.since limit 5) as holders
+from limit_slot s join limit_concurrency c on c.scope = s.scope and c.key = s.key
+where s.run_id = %s and s.state = 'waiting'"""
 _COUNTS = "select status, count(*) from run group by status order by status"
 
 
@@ -195,6 +208,12 @@ def key_holder(connection: Connection, actor: str, key: str) -> UUID | None:
     """The run that holds an idempotency key."""
     row = connection.execute(_KEY_HOLDER, (actor, key)).fetchone()
     return row[0] if row else None
+
+
+def place_in_line(connection: Connection, run_id: UUID) -> PlaceInLine | None:
+    """Whom a run waits for; None for one that waits for no slot."""
+    found = _rows(connection, PlaceInLine, _PLACE, (run_id,))
+    return found[0] if found else None
 
 
 def count_runs(connection: Connection) -> dict[str, int]:

@@ -120,6 +120,16 @@ class OnTheWay:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceInLine:
+    """Where a run stands that waits for a slot. `holders` are runs that have one, at most five."""
+
+    key: str
+    cap: int | None
+    ahead: int
+    holders: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker process. `silent` is the age of its last heartbeat."""
 

@@ -13,7 +13,7 @@ import dramatiq
 from opentelemetry.trace import Tracer
 from pydantic_settings import BaseSettings
 
-from broker import Actor, ConfigurationError, Pipeline, Publisher, Settings
+from broker import Actor, ConfigurationError, Pipeline, Policies, Publisher, Settings
 from broker.broker import CallboardBroker
 from broker.database import Database
 from broker.engine import Engine
@@ -55,9 +55,16 @@ def load(settings: Settings) -> App:
     domains: list[tuple[str, Path]] = []
     kinds: list[type[BaseSettings]] = []
     for prefix in ([""] if settings.demo else []) + [f"{app}." for app in settings.apps]:
+        own: list[Actor[Any, Any]] = []
+        defaults: Policies | None = None
         for module in _modules(f"{prefix}actors"):
-            actors += [found for found in vars(module).values() if _defined_in(found, module)]
+            defaults = defaults or _defaults_in(module, f"{prefix}actors")
+            own += [found for found in vars(module).values() if _defined_in(found, module)]
             kinds += _settings_in(module)
+        if defaults is not None:
+            for each in own:
+                each.with_defaults(defaults)
+        actors += own
         for module in _modules(f"{prefix}pipelines"):
             pipelines += [found for found in vars(module).values() if isinstance(found, Pipeline)]
         domains += _domains(f"{prefix}actors")
@@ -135,6 +142,16 @@ def _modules(package: str) -> Iterator[ModuleType]:
 
 def _defined_in(found: object, module: ModuleType) -> bool:
     return isinstance(found, Actor) and found.fn.__module__ == module.__name__
+
+
+def _defaults_in(module: ModuleType, root: str) -> Policies | None:
+    """The policies that all actors of an app have: `defaults` in its `actors/__init__.py`."""
+    found = vars(module).get("defaults") if module.__name__ == root else None
+    if found is not None and not isinstance(found, Policies):
+        raise ConfigurationError(
+            f"{root}: defaults must be Policies(…), not {type(found).__name__}; another name if it is something else"
+        )
+    return found
 
 
 def _settings_in(module: ModuleType) -> list[type[BaseSettings]]:

@@ -1,9 +1,10 @@
 """All that is known of one event here: what `explain` judges. Reads only."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 
 from psycopg import Connection
 
@@ -11,12 +12,14 @@ from broker import Settings
 from broker.history import (
     LetterLine,
     OnTheWay,
+    PlaceInLine,
     RunRow,
     WorkerRow,
     hearers,
     key_holder,
     letters_of_event,
     messages_of_event,
+    place_in_line,
     runs_of,
     workers,
 )
@@ -37,6 +40,8 @@ class Evidence:
     workers: Sequence[WorkerRow] = ()
     holders: dict[str, str] = field(default_factory=dict[str, str])
     """Run id of a skipped run → run that holds its idempotency key."""
+    places: Mapping[UUID, PlaceInLine] = field(default_factory=dict[UUID, PlaceInLine])
+    """Run → where it stands in the line for a slot."""
     attempts: dict[str, int] = field(default_factory=dict[str, int])
     """Actor → attempts it is allowed, for the actors that are loaded here."""
     lease: timedelta = timedelta(seconds=10)
@@ -67,6 +72,7 @@ def look(connection: Connection, settings: Settings, app: App, reference: str) -
         queues=hearers(connection, known) if known else (),
         workers=workers(connection),
         holders=_holders(connection, app, runs),
+        places={run.id: place for run in runs if (place := place_in_line(connection, run.id)) is not None},
         attempts={actor.name: actor.policies.retry.attempts for actor in app.actors},
         lease=settings.lease,
         namespace=settings.namespace,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from broker.history import LetterLine, OnTheWay, RunRow
+from broker.history import LetterLine, OnTheWay, PlaceInLine, RunRow
 from broker.topology import queue_of
 from ops.evidence import Evidence
 
@@ -100,11 +100,26 @@ def _running(found: Evidence, run: RunRow) -> tuple[str, str]:
 
 
 def _waiting(found: Evidence, run: RunRow) -> tuple[str, str]:
+    if (place := found.places.get(run.id)) is not None:
+        return _in_line(run, place), _see_to_workers(found, run)
     reason = {
         "throttle": f"the throttle of {run.actor} has no free start before then",
         "postponed": "its actor postponed it",
     }.get(run.reason or "", run.reason or "it waits")
     return f"{reason}: {_when(run)}", _see_to_workers(found, run)
+
+
+def _in_line(run: RunRow, place: PlaceInLine) -> str:
+    """Whom it waits for."""
+    key = f" of key {place.key!r}" if place.key else ""
+    ahead = "it is the next"
+    if place.ahead:
+        ahead = "1 run is ahead of it" if place.ahead == 1 else f"{place.ahead} runs are ahead of it"
+    if not place.holders:
+        return f"a slot{key} of {run.actor} is free; {ahead} and gets it at the next look"
+    held = f"run {place.holders[0]}" + (f" and {len(place.holders) - 1} more" if place.holders[1:] else "")
+    slots = "the slot" if place.cap == 1 else f"the {place.cap} slots"
+    return f"{held} has {slots}{key}; {ahead}, and starts when one ends"
 
 
 def _retrying(found: Evidence, run: RunRow) -> tuple[str, str]:

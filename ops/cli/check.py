@@ -1,11 +1,11 @@
 """`callboard check`: everything that can be wrong before the first event travels. Needs no server."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
 
-from broker import Actor
+from broker import Actor, Concurrency, Policies
 from broker.broker import CallboardBroker
 from ops.boot import App
 from ops.cli.screen import console, errors, facts, table, took
@@ -71,11 +71,31 @@ def policies_of(actor: Actor[Any, Any]) -> str:
     told = [f"{policies.retry.attempts} attempts" if policies.retry.attempts > 1 else "1 attempt"]
     if policies.time_limit is not None:
         told.append(f"{took(policies.time_limit)} limit")
-    if (throttle := policies.throttle) is not None:
-        told.append(f"{throttle.limit} per {took(throttle.per)}{_key(throttle.key)}")
+    if policies.deadline is not None:
+        told.append(f"{took(policies.deadline)} in all")
+    if policies.max_age is not None:
+        told.append(f"no older than {took(policies.max_age)}")
+    told += [text for text in _limits(policies) if text]
     if (once := policies.idempotency) is not None:
         told.append(f"once{_key(once.key)} in {took(once.ttl)}")
     return ", ".join(told)
+
+
+def _limits(policies: Policies) -> Iterator[str]:
+    if (throttle := policies.throttle) is not None:
+        yield f"{throttle.limit} per {took(throttle.per)}{_key(throttle.key)}"
+    if (rate := policies.rate_limit) is not None:
+        yield f"{rate.limit} per {took(rate.per)}{_key(rate.key)}, the rest skipped"
+    if (slots := policies.concurrency) is not None:
+        yield f"{slots.limit} at once{_key(slots.key)}{', in order' if slots.ordered else ''}{_shared(slots)}"
+    if policies.priority is not None:
+        yield f"highest {policies.priority} first" if isinstance(policies.priority, str) else "highest first"
+    if (single := policies.singleton) is not None:
+        yield f"one live{_key(single.key)}" + (", cancels the older" if single.mode == "cancel" else "")
+
+
+def _shared(slots: Concurrency) -> str:
+    return "" if slots.scope == "actor" else f" of the {slots.scope}"
 
 
 def _key(key: object) -> str:

@@ -5,6 +5,9 @@ from datetime import timedelta
 from functools import partial
 
 from broker.testing import Stage
+from ops.boot import App
+from ops.evidence import look
+from ops.explain import explain
 from tests.support import flow_cast
 from tests.support.flow_cast import (
     FlowAsked,
@@ -147,3 +150,16 @@ def test_a_raised_limit_and_a_lost_wake_up_are_found_by_the_sweep(make_stage: Ma
     stage.clock.advance(timedelta(minutes=1))
     eventually(lambda: "late" in diary)
     stage.drain()
+
+
+def test_why_tells_whom_a_run_waits_for(make_stage: MakeStage) -> None:
+    stage = make_stage([flow_cast.share])
+    for name in ("first", "second", "third"):
+        stage.publish(FlowAsked(name=name), id=name)
+        eventually(lambda name=name: f"share {name}" in diary or name in waiting(stage))  # type: ignore[misc]
+    with stage.database.once("test") as connection:
+        [second] = explain(look(connection, stage.settings, App(), "second"))
+        [third] = explain(look(connection, stage.settings, App(), "third"))
+    [(holder,)] = stage.rows("select id from run where status = 'running'")
+    assert second.why == f"run {holder} has the slot of key 'k'; it is the next, and starts when one ends"
+    assert "1 run is ahead of it" in third.why

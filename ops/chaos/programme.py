@@ -20,6 +20,7 @@ from ops.chaos.trial import STAGES
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.process import free_port
 from ops.embedded.rabbitmq import EmbeddedRabbit
+from ops.embedded.rabbitmq_cluster import RabbitCluster
 
 LOOK_SECONDS = 0.25
 RED_TRIES = 4
@@ -80,6 +81,9 @@ def servers(folder: Path) -> Generator[Servers]:
 def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Result:
     """Raises ChaosError when the row could not be tried; a broken invariant is a result."""
     row, chance = trial.row, random.Random(trial.seed)  # noqa: S311  replayable
+    if row.clustered and not isinstance(servers.rabbit, RabbitCluster):
+        with RabbitCluster(folder / "cluster") as cluster:
+            return attempt(trial, Servers(servers.postgres, cluster), folder, say)
     rabbitmq = trial.transport == "rabbitmq"
     began = time.monotonic()
     with ExitStack() as stack:

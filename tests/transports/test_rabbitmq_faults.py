@@ -160,6 +160,29 @@ def test_a_deleted_queue_is_declared_and_consumed_again(house: House) -> None:
     sink.wait_for(2)
 
 
+def test_a_cancelled_consumer_is_not_ready_before_it_is_accepted_again(house: House) -> None:
+    """It once was until its channel had closed: what was published in between found no queue, one time in nine."""
+    transport, queue, sink = house.transport(), house.name("orders"), Collector()
+    transport.declare(house.topology({"orders": ["order.placed"]}))
+    transport.subscribe([queue], sink, prefetch=5)
+    transport.publish(messages("order.placed", 1)).result(SOON)
+    [held] = sink.wait_for(1)
+    consumer = transport._the_consumer()
+    subscription = consumer._subscriptions[queue]
+    seen: list[tuple[bool, bool]] = []
+
+    def cancel() -> None:
+        assert subscription._life is not None
+        subscription._cancelled(subscription._life)
+        seen.append((held.alive, transport.can_consume))
+
+    consumer._connection.run_soon(cancel)
+
+    eventually(lambda: seen == [(False, False)])
+    eventually(lambda: transport.can_consume)
+    assert sink.wait_for(2)[1].redelivered
+
+
 def test_a_lost_exchange_is_declared_again(house: House) -> None:
     """A node that was reset under a running process."""
     transport = house.transport()

@@ -187,12 +187,14 @@ def _drained(trial: Trial, arena: Arena, load: Load, say: Progress) -> Verdict:
     asked = Asked(load.acknowledged, load.unknown, load.poison, trial.row.started_once, trial.row.zombies)
     until = time.monotonic() + _patience(trial).total_seconds()
     while True:
+        # Looked at before: what a slow judge saw in the middle of the patience is not what is there at its end.
+        over = time.monotonic() > until
         try:
             verdict = arena.oracle.judge(asked)
-            if not verdict.broken or time.monotonic() > until:
+            if not verdict.broken or over:
                 return verdict
         except psycopg.OperationalError:
-            if time.monotonic() > until:
+            if over:
                 raise
         _tell(trial, arena, say)
         time.sleep(LOOK_SECONDS)

@@ -161,7 +161,6 @@ ROWS: tuple[Row, ...] = (
         Size(700, 50),
         lambda short, _: [faults.kill_leaders(seconds(2 if short else 5), 1 if short else 12)],
         transports=("rabbitmq",),
-        guard="confirms",
         started_once=True,
         linger=0.01,
         clustered=True,

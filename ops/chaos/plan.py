@@ -15,8 +15,10 @@ POINTS_IN_SHORT = 2
 
 
 def rows_named(names: Sequence[str], *, short: bool = False) -> Sequence[Row]:
-    """Without a name all of them; of a short run those that need no cluster, whose three nodes boot longer than a row lasts. Raises
-    ConfigurationError for one that there is not."""
+    """Without a name all of them; in a short run those that need no cluster, whose three nodes boot for as long as a row lasts.
+
+    Raises ConfigurationError for a name that there is not.
+    """
     known = {row.name: row for row in ROWS}
     for name in names:
         if name not in known:

@@ -58,8 +58,8 @@ def running_rabbit(directory: Path) -> Generator[Rabbit]:
 
 @contextmanager
 def running_cluster(directory: Path) -> Generator[RabbitCluster]:
-    """Three nodes of our own (15 to 30 s), whatever server is given: no test may kill nodes of somebody else's. Skips the test where
-    RabbitMQ is given and not installed."""
+    """Three nodes of our own (15 to 30 s), whatever server is given: nobody else's is ours to kill. Skips the test where RabbitMQ
+    is given and not installed."""
     try:
         find_rabbitmq()
     except BinariesMissingError:

@@ -72,6 +72,14 @@ def test_a_length_of_time_is_seconds_or_iso_8601(monkeypatch: pytest.MonkeyPatch
     assert load_settings().lease == timedelta(seconds=10)
 
 
+@pytest.mark.parametrize(
+    ("given", "nodes"),
+    [("", ()), ("amqp://one", ("amqp://one",)), (" amqp://one , amqp://two,", ("amqp://one", "amqp://two"))],
+)
+def test_the_broker_may_be_several_nodes_separated_by_commas(given: str, nodes: tuple[str, ...]) -> None:
+    assert Settings(broker_url=SecretStr(given)).broker_urls == nodes
+
+
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_secrets_are_masked(cli: Cli, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]) -> None:
     monkeypatch.setenv("CALLBOARD_DEMO", "1")

@@ -113,6 +113,25 @@ def test_after_a_missed_confirm_the_other_node_is_tried(house: House, proxy: Pro
         transport.close()
 
 
+def test_publishes_are_under_way_together_and_none_waits_for_the_confirm_of_another(
+    house: House, proxy: Proxy
+) -> None:
+    """One confirm at a time is 600 to 1400 messages a second, whatever the server could do."""
+    transport = house.transport(proxy.through(house.url))
+    transport.declare(house.topology({"orders": ["order.placed"]}))
+    transport.publish(messages("order.placed", 1)).result(SOON)
+    window = transport._the_publisher()._window
+    assert window is not None
+    proxy.black_hole()
+
+    batches = [transport.publish([each]) for each in messages("order.placed", 50)]
+    eventually(lambda: len(window.flying) == 50)
+    proxy.restore()
+
+    for batch in batches:
+        batch.result(SOON)
+
+
 def test_more_than_the_bound_is_refused_at_once(house: House, proxy: Proxy) -> None:
     transport = house.transport(proxy.through(house.url), max_unconfirmed=10)
     transport.declare(house.topology({"orders": ["order.placed"]}))

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -45,9 +44,9 @@ def make_stage(rabbit: Rabbit, proxy: Proxy, dsn: str) -> Iterator[Callable[...,
     namespace = f"t{secrets.token_hex(4)}"
     with ExitStack() as stages:
 
-        def make(**options: Any) -> Stage:
+        def make(threads: int = 2) -> Stage:
             settings = Settings(
-                namespace=namespace, sweep_interval=timedelta(milliseconds=20), **{"threads": 2, **options}
+                namespace=namespace, threads=threads, sweep_interval=timedelta(milliseconds=20)
             )
             transport = RabbitmqTransport(
                 proxy.through(rabbit.url), exchange=f"{namespace}.events", confirm_timeout=QUICK

@@ -55,11 +55,11 @@ class RabbitCluster:
         return ",".join(self.urls)
 
     def start(self) -> None:
-        """Return when all nodes take connections and know each other: 15 to 30 s on two cores. Repeatable after stop()."""
+        """Start the nodes that do not run; return when all take connections and know each other: 15 to 30 s on two cores."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self._start_epmd()
-            self._at_once(EmbeddedRabbit.start)
+            self._at_once(EmbeddedRabbit.start, [node for node in self.nodes if not node.is_running])
             if not wait_until(self._is_formed, FORMATION_LIMIT):
                 raise StartError(f"the nodes in {self.directory} did not become one cluster; see their log/")
         except BaseException:
@@ -68,7 +68,7 @@ class RabbitCluster:
 
     def stop(self) -> None:
         """Shut all nodes down in order, at once."""
-        self._at_once(EmbeddedRabbit.stop)
+        self._at_once(EmbeddedRabbit.stop, self.nodes)
         self._end_epmd()
 
     def kill(self) -> None:
@@ -117,12 +117,14 @@ class RabbitCluster:
         status = json.loads(self._anybody.control("cluster_status", "--formatter", "json"))
         return len(status["running_nodes"]) == SIZE
 
-    def _at_once(self, work: Callable[[EmbeddedRabbit], None]) -> None:
+    def _at_once(self, work: Callable[[EmbeddedRabbit], None], nodes: Sequence[EmbeddedRabbit]) -> None:
         """A node that boots waits for its peers."""
         with ThreadPoolExecutor(SIZE) as threads:
-            list(threads.map(work, self.nodes))
+            list(threads.map(work, nodes))
 
     def _start_epmd(self) -> None:
+        if self._epmd is not None:
+            return
         installed = find_rabbitmq()
         self._epmd = spawn(
             [installed.epmd, "-port", str(self._epmd_port), "-address", "127.0.0.1"],

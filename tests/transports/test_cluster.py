@@ -170,6 +170,28 @@ def test_whoever_begins_right_after_the_kill_is_confirmed_or_told_in_time(
     eventually(lambda: sink.bodies.count(b"later") >= len(fresh), FAILOVER)
 
 
+def test_without_a_majority_publishers_are_told_and_with_it_all_goes_on(
+    cluster: RabbitCluster, house: House
+) -> None:
+    queue, sink = house.name("orders"), Collector(acknowledge)
+    topology = house.topology({"orders": ["order.placed"]})
+    publisher = house.transport(cluster.urls, confirm_timeout=timedelta(seconds=1))
+    publisher.declare(topology)
+    worker = house.transport(cluster.urls)
+    worker.subscribe([queue], sink, prefetch=50)
+    publisher.publish([WireMessage("order.placed", b"before")]).result(SOON)
+    cluster.leader_of(queue)  # all three have it
+
+    for node in cluster.nodes[:2]:
+        node.kill()
+    told = [publisher.publish([WireMessage("order.placed", b"during")]).exception(SOON) for _ in range(3)]
+    assert all(isinstance(error, PublishError) for error in told)
+    cluster.start()
+
+    eventually(lambda: succeeds(publisher, WireMessage("order.placed", b"after")), FAILOVER)
+    eventually(lambda: {b"before", b"after"} <= set(sink.bodies), FAILOVER)
+
+
 def test_chains_of_runs_lose_and_double_nothing_when_their_leader_is_killed(
     cluster: RabbitCluster, postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:

@@ -86,7 +86,7 @@ def test_every_crash_point_that_is_tried_is_told() -> None:
 
 
 def test_every_test_that_is_named_is_there() -> None:
-    """And each finding of the page on regressions has at least one."""
+    """And each finding of the page on regressions has at least one, but for that on schedules."""
     named = [(page, *match) for page in files("ops/docs/*.md") for match in TEST.findall(page.read_text())]
     assert named
     missing = [
@@ -98,7 +98,7 @@ def test_every_test_that_is_named_is_there() -> None:
 
     rows = [line for line in REGRESSIONS.read_text().splitlines() if re.match(r"\| F\d+ \|", line)]
     assert [line.split("|")[1].strip() for line in rows] == [f"F{number}" for number in range(1, 17)]
-    assert [line.split("|")[1].strip() for line in rows if not TEST.search(line)] == ["F13"]
+    assert {line.split("|")[1].strip() for line in rows if not TEST.search(line)} <= {"F13"}
 
 
 def test_relative_links_lead_somewhere() -> None:

@@ -86,7 +86,7 @@ def test_secrets_are_masked(cli: Cli, monkeypatch: pytest.MonkeyPatch, form: tup
     monkeypatch.setenv("CALLBOARD_ORDERS_S3_SECRET_KEY", SECRET)
     monkeypatch.setenv("CALLBOARD_DATABASE_URL", f"postgresql://ada:{SECRET}@db/shop?sslpassword={SECRET}")
     monkeypatch.setenv(
-        "CALLBOARD_BROKER_URL", f"amqp://ada:{SECRET}@one:5672/%2F,amqp://ada:{SECRET}@two:5672/%2F"
+        "CALLBOARD_BROKER_URL", f"amqp://ada:{SECRET}@one:5672/%2F, amqp://ada:{SECRET}@two:5672/%2F"
     )
 
     shown = cli("settings", *form).stdout

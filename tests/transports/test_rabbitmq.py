@@ -213,25 +213,6 @@ def test_a_delivery_given_back_comes_again(house: House) -> None:
     assert again.body == first.body
 
 
-def test_a_delivery_acked_twice_is_acked_once(house: House) -> None:
-    """RabbitMQ closes the channel over a second ack, and everything on it would come again."""
-    transport, queue, sink = house.transport(), house.name("orders"), Collector()
-    transport.declare(house.topology({"orders": ["order.placed"]}))
-    transport.publish(messages("order.placed", 6)).result(SOON)
-    transport.subscribe([queue], sink, prefetch=3)
-
-    for delivery in sink.wait_for(3):
-        delivery.ack()
-        delivery.ack()
-    for delivery in sink.wait_for(6):
-        delivery.ack()
-
-    eventually(lambda: transport.depth(queue) == 0)
-    assert all(delivery.alive for delivery in sink.deliveries)
-    transport.close()
-    assert house.transport().depth(queue) == 0
-
-
 def test_after_unsubscribe_nothing_comes_and_what_came_can_be_settled(house: House) -> None:
     transport, queue, sink = house.transport(), house.name("orders"), Collector()
     transport.declare(house.topology({"orders": ["order.placed"]}))
@@ -280,30 +261,6 @@ def test_close_waits_for_confirms_and_then_refuses(house: House) -> None:
     batch.result(0)
     with pytest.raises(PublishError, match="closed"):
         transport.publish(messages("order.placed", 1)).result(0)
-
-
-def test_twenty_five_restarts_with_a_full_prefetch_give_no_message_up(house: House) -> None:
-    """A quorum queue counts what was prefetched and never ran: with RabbitMQ 4's own limit of 20 all would be dead letters."""
-    queue, topology = house.name("orders"), house.topology({"orders": ["order.placed"]})
-    first = house.transport()
-    first.declare(topology)
-    first.publish(messages("order.placed", 10)).result(SOON)
-
-    with Proxy.before(house.url) as proxy:
-        for turn in range(25):
-            sink, worker = Collector(), house.transport(proxy.through(house.url))
-            worker.subscribe([queue], sink, prefetch=10)
-            sink.wait_for(10)
-            if turn % 2:
-                proxy.refuse()
-                proxy.cut()
-            worker.close()
-            proxy.accept()
-
-    last = Collector(acknowledge)
-    house.transport().subscribe([queue], last, prefetch=10)
-    assert {delivery.body for delivery in last.wait_for(10)} == {str(number).encode() for number in range(10)}
-    assert first.depth(topology.dead) == 0
 
 
 def test_thirty_queues_need_two_connections_and_a_publisher_one(house: House) -> None:

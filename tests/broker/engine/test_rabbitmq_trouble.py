@@ -1,6 +1,6 @@
 """The engine on RabbitMQ while connections drop, deliveries are held for too long, and the server has no memory left.
 
-Each of these makes plain dramatiq lose messages or run them twice (ops/docs/regressions.md).
+Each of these makes plain dramatiq lose messages, run them twice, or hang (ops/docs/regressions.md).
 """
 
 import secrets

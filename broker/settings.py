@@ -25,7 +25,8 @@ class Settings(EnvironmentSettings):
     database_direct_url: SecretStr | None = None
     """A DSN past any transaction pooler, for session locks and LISTEN. Only needed where the first one points to a pooler."""
     broker_url: SecretStr = SecretStr("")
-    """`amqp://…` or `amqps://…`, several nodes of one cluster separated by commas. Empty: the `postgres` transport."""
+    """`amqp://…` or `amqps://…`, several nodes of one cluster separated by commas: each process begins at one of them by
+    chance, and moves on by itself when that one is lost. Empty: the `postgres` transport."""
     namespace: str = Field(default="callboard", pattern=r"^[a-z][a-z0-9_]{0,40}$")
     """Prefix of exchanges and house queues, and the name of the engine's schema. Actors' queues carry it too, unless it is
     the default. Domain tables do not: a namespace whose domains keep tables needs a database of its own."""
@@ -74,6 +75,11 @@ class Settings(EnvironmentSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @property
+    def broker_urls(self) -> tuple[str, ...]:
+        """The nodes of the broker, one or several; none on the `postgres` transport."""
+        return tuple(url.strip() for url in self.broker_url.get_secret_value().split(",") if url.strip())
 
     @property
     def database(self) -> Database:

@@ -91,8 +91,7 @@ def make_broker(app: App, settings: Settings) -> CallboardBroker:
 
 def make_transport(settings: Settings, *, worker_id: UUID | None = None) -> Transport:
     """`rabbitmq` where a broker URL is set, else `postgres`. Connects to nothing yet."""
-    urls = [url.strip() for url in settings.broker_url.get_secret_value().split(",") if url.strip()]
-    if urls:
+    if urls := settings.broker_urls:
         return RabbitmqTransport(urls, name=settings.namespace, exchange=f"{settings.namespace}.events")
     return PostgresTransport(settings.database, worker_id=worker_id)
 

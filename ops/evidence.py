@@ -76,7 +76,7 @@ def look(connection: Connection, settings: Settings, app: App, reference: str) -
         attempts={actor.name: actor.policies.retry.attempts for actor in app.actors},
         lease=settings.lease,
         namespace=settings.namespace,
-        rabbitmq=bool(settings.broker_url.get_secret_value()),
+        rabbitmq=bool(settings.broker_urls),
     )
 
 

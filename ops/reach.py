@@ -31,8 +31,8 @@ def database_place(settings: Settings) -> str:
 
 def broker_place(settings: Settings) -> str:
     """`RabbitMQ at host:port`, all nodes of a cluster."""
-    urls = [urlsplit(url.strip()) for url in settings.broker_url.get_secret_value().split(",") if url.strip()]
-    return "RabbitMQ at " + ", ".join(url.netloc.rpartition("@")[2] for url in urls)
+    places = [urlsplit(url).netloc.rpartition("@")[2] for url in settings.broker_urls]
+    return "RabbitMQ at " + ", ".join(places)
 
 
 def unreachable(settings: Settings, error: psycopg.Error) -> UnreachableError:

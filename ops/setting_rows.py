@@ -19,6 +19,7 @@ MASK = "***"
 _NAMED_SECRET = re.compile(r"(^|_)(password|passwd|secret|token|key|credentials?|dsn)(_|$)")
 
 _SERVERS = re.compile(r"(postgres(ql)?|amqps?)://[^\s]*$")
+_AROUND_A_COMMA = re.compile(r"\s*,\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,9 @@ def shown(value: object) -> str:
 
 def _masked(value: str) -> str:
     """Of a server's address what helps to recognise it; of anything else that it is set."""
-    if _SERVERS.match(value):
-        return ",".join(redact(url.partition("?")[0]) for url in value.split(","))
+    together = _AROUND_A_COMMA.sub(",", value.strip())
+    if _SERVERS.match(together):
+        return ",".join(redact(url.partition("?")[0]) for url in together.split(","))
     return MASK if value else ""
 
 

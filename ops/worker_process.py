@@ -183,7 +183,7 @@ def _prepare(
         try:
             _refuse_pending(app, settings)
             away.cancel()
-            if settings.broker_url.get_secret_value():
+            if settings.broker_urls:
                 away = _waiting(channel, told, broker_place(settings), "does not answer")
             declare(settings.database, transport, broker.topology())
         except (psycopg.OperationalError, TransportUnavailableError) as error:

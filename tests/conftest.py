@@ -5,7 +5,8 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from ops.embedded.postgres import EmbeddedPostgres
-from tests.support.servers import Rabbit, fresh_database, running_postgres, running_rabbit
+from ops.embedded.rabbitmq_cluster import RabbitCluster
+from tests.support.servers import Rabbit, fresh_database, running_cluster, running_postgres, running_rabbit
 
 
 @pytest.hookimpl(wrapper=True)
@@ -30,6 +31,13 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
     """A RabbitMQ for the session; tests keep apart by the names of what they declare."""
     with running_rabbit(tmp_path_factory.mktemp("rabbit")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitCluster]:
+    """Three RabbitMQ nodes. A test that kills one starts it again."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
 
 
 @pytest.fixture

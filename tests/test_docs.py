@@ -25,6 +25,8 @@ from tests.test_house import HOUSE, files
 
 README = HOUSE / "README.md"
 CRASH_POINTS = HOUSE / "ops/docs/crash-points.md"
+REGRESSIONS = HOUSE / "ops/docs/regressions.md"
+TEST = re.compile(r"\[`(test_\w+)`\]\((\S+\.py)\)")
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -81,6 +83,22 @@ def test_every_crash_point_that_is_tried_is_told() -> None:
     page = CRASH_POINTS.read_text()
 
     assert [point for point in POINTS if f"**{point}**" not in page] == []
+
+
+def test_every_test_that_is_named_is_there() -> None:
+    """And each finding of the page on regressions has at least one, but for that on schedules."""
+    named = [(page, *match) for page in files("ops/docs/*.md") for match in TEST.findall(page.read_text())]
+    assert named
+    missing = [
+        f"{page.name}: {name}"
+        for page, name, place in named
+        if f"def {name}(" not in (page.parent / place).read_text()
+    ]
+    assert missing == []
+
+    rows = [line for line in REGRESSIONS.read_text().splitlines() if re.match(r"\| F\d+ \|", line)]
+    assert [line.split("|")[1].strip() for line in rows] == [f"F{number}" for number in range(1, 17)]
+    assert {line.split("|")[1].strip() for line in rows if not TEST.search(line)} <= {"F13"}
 
 
 def test_relative_links_lead_somewhere() -> None:

@@ -3,12 +3,14 @@
 A transport moves wire messages and knows nothing of events, runs or actors. `broker/codec.py` gives bytes their meaning.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from broker.errors import ConfigurationError
 from broker.topology import Binding, Topology
 
 
@@ -68,6 +70,15 @@ class Sink(Protocol):
     """Where a transport's thread puts deliveries. `offer` never blocks and never raises."""
 
     def offer(self, delivery: Delivery) -> None: ...
+
+
+def refuse_other_process(made_in: int) -> None:
+    """Raises ConfigurationError after a fork: the child has the sockets of its parent, and none of the threads that own them."""
+    if os.getpid() != made_in:
+        raise ConfigurationError(
+            f"this transport belongs to process {made_in} and two processes on one connection "
+            "corrupt it: make a transport after the fork"
+        )
 
 
 class Transport(Protocol):

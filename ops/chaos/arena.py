@@ -30,6 +30,7 @@ from ops.chaos.trial import ACTORS
 from ops.chaos.worker import transport_of
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.rabbitmq import EmbeddedRabbit
+from ops.embedded.rabbitmq_cluster import RabbitCluster
 
 HOUSE = Path(__file__).parents[2]
 UNHEARD = timedelta(milliseconds=500)
@@ -46,7 +47,7 @@ class Servers:
     """The servers of a whole run; rows come one after the other, so each may do to them what it wants."""
 
     postgres: EmbeddedPostgres
-    rabbit: EmbeddedRabbit
+    rabbit: EmbeddedRabbit | RabbitCluster
 
 
 class Fleet:
@@ -151,7 +152,7 @@ def opened(
     declare(database, transport, broker.topology())
     if guard == "confirms":
         transport.close()
-        transport = RabbitmqTransport(amqp, exchange=f"{name}.events", confirm_timeout=UNHEARD)
+        transport = RabbitmqTransport(amqp.split(","), exchange=f"{name}.events", confirm_timeout=UNHEARD)
         unconfirmed_publishing(transport)
     command = [sys.executable, "-m", "ops.chaos.worker", workers_dsn, amqp if rabbitmq else ""]
     fleet = Fleet([*command, "--namespace", name, *(("--break", guard) if guard else ())], log)

@@ -10,14 +10,17 @@ from datetime import timedelta
 
 import psycopg
 
-from ops.chaos.arena import Arena
+from ops.chaos.arena import Arena, ChaosError
 from ops.chaos.proxy import Proxy
+from ops.embedded.rabbitmq_cluster import RabbitCluster
 
 Fault = Callable[[Arena, random.Random, threading.Event], None]
 """Runs in a thread of its own until the event is set."""
 
 LOOK_SECONDS = 0.005
 RESUME_LIMIT_SECONDS = 15.0
+AWAY_SECONDS = 3.0
+"""A node that is killed stays away for so long, beside the 4 to 8 s it takes to boot: others must lead meanwhile."""
 
 _RUNS_OF = """
 select r.id, r.fence from run r join worker w on w.id = r.worker where w.name like %s and r.status = 'running'"""
@@ -77,6 +80,25 @@ def restart_rabbitmq(every: timedelta, times: int) -> Fault:
                 return
             chance.choice([arena.servers.rabbit.kill, arena.servers.rabbit.stop])()
             arena.servers.rabbit.start()
+            arena.done += 1
+
+    return fault
+
+
+def kill_leaders(every: timedelta, times: int) -> Fault:
+    """kill -9 of the node that leads the chain's first queue, and of no other until it is back and has caught up."""
+
+    def fault(arena: Arena, _: random.Random, stop: threading.Event) -> None:
+        cluster = arena.servers.rabbit
+        if not isinstance(cluster, RabbitCluster):
+            raise ChaosError("a leader can be killed in a cluster only: give the row three nodes")
+        for _turn in range(times):
+            if stop.wait(every.total_seconds()):
+                return
+            leader = cluster.leader_of(arena.queue("trial.begin"))
+            leader.kill()
+            stop.wait(AWAY_SECONDS)
+            leader.start()
             arena.done += 1
 
     return fault

@@ -14,15 +14,20 @@ POINTS_IN_SHORT = 2
 """A transport; by seed, so that runs with other seeds try others. tests/broker/engine tries all of them, once."""
 
 
-def rows_named(names: Sequence[str]) -> Sequence[Row]:
-    """All of them without a name. Raises ConfigurationError for one that there is not."""
+def rows_named(names: Sequence[str], *, short: bool = False) -> Sequence[Row]:
+    """Without a name all of them; in a short run those that need no cluster, whose three nodes boot for as long as a row lasts.
+
+    Raises ConfigurationError for a name that there is not.
+    """
     known = {row.name: row for row in ROWS}
     for name in names:
         if name not in known:
             raise ConfigurationError(
                 f"no row is named {name!r}{nearest(name, known)}; there are {', '.join(known)}"
             )
-    return [row for row in ROWS if not names or row.name in names]
+    if names:
+        return [row for row in ROWS if row.name in names]
+    return [row for row in ROWS if not (short and row.clustered)]
 
 
 def trials(rows: Iterable[Row], *, seed: int, short: bool, events: int | None) -> list[Trial]:

@@ -24,7 +24,7 @@ class Size:
 @dataclass(frozen=True, slots=True)
 class Row:
     """`guard` is what its red proof breaks. `faults` are made for the full form or the short one; `proxies` stand between
-    workers and servers."""
+    workers and servers; a row that is `clustered` has a RabbitMQ of three nodes."""
 
     name: str
     what: str
@@ -42,6 +42,7 @@ class Row:
     started_once: bool = False
     zombies: bool = False
     proxied: bool = False
+    clustered: bool = False
     crash_points: tuple[str, ...] = field(default=())
     drain: timedelta = timedelta(seconds=90)
 
@@ -152,6 +153,17 @@ ROWS: tuple[Row, ...] = (
         guard="parking",
         poisoned=True,
         drain=timedelta(seconds=120),
+    ),
+    Row(
+        "cluster",
+        "of three RabbitMQ nodes the one that leads the queues is killed (kill -9) and started again, 12 times",
+        Size(12_000, 60),
+        Size(700, 50),
+        lambda short, _: [faults.kill_leaders(seconds(2 if short else 5), 1 if short else 12)],
+        transports=("rabbitmq",),
+        started_once=True,
+        linger=0.01,
+        clustered=True,
     ),
     Row(
         "deploy",

@@ -79,9 +79,10 @@ def _declare(database: Database, transport: Transport, topology: Topology) -> No
 
 
 def transport_of(database: Database, amqp: str) -> Transport:
-    """Of the namespace that the database's schema is named after. Without an AMQP URL the `postgres` one."""
+    """Of the namespace that the database's schema is named after. `amqp` may be several nodes, separated by commas; without any
+    it is the `postgres` one."""
     if amqp:
-        return RabbitmqTransport(amqp, exchange=f"{database.schema}.events")
+        return RabbitmqTransport(amqp.split(","), exchange=f"{database.schema}.events")
     return PostgresTransport(database)
 
 

@@ -42,7 +42,7 @@ def chaos(
         return
     logs.configure("error")
     seed = seed if seed is not None else secrets.randbelow(1_000_000)
-    chosen = plan.rows_named(row or [])
+    chosen = plan.rows_named(row or [], short=short)
     found = (
         plan.red_proofs(chosen, seed=seed)
         if red

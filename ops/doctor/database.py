@@ -151,7 +151,7 @@ def connections(patient: Patient) -> Remarks:
 
 def needed(settings: Settings) -> int:
     """Of one `callboard worker`: journal, keeper, two for waiting records, the pool of threads + 2; on `postgres` its own two."""
-    own = 4 + (0 if settings.broker_url.get_secret_value() else 2)
+    own = 4 + (0 if settings.broker_urls else 2)
     return (own + settings.threads + 2) + (own + 1 + 2)
 
 

@@ -51,7 +51,7 @@ class Patient:
 
     @property
     def on_rabbitmq(self) -> bool:
-        return bool(self.settings.broker_url.get_secret_value())
+        return bool(self.settings.broker_urls)
 
     @property
     def workers(self) -> list[WorkerRow]:
@@ -118,8 +118,9 @@ def _reach_database(patient: Patient, opened: ExitStack) -> None:
 def _reach_rabbit(patient: Patient, opened: ExitStack) -> None:
     if not patient.on_rabbitmq:
         return
-    urls = [url.strip() for url in patient.settings.broker_url.get_secret_value().split(",") if url.strip()]
     try:
-        patient.rabbit = opened.enter_context(rabbit.connected(urls, f"{patient.settings.namespace} doctor"))
+        patient.rabbit = opened.enter_context(
+            rabbit.connected(patient.settings.broker_urls, f"{patient.settings.namespace} doctor")
+        )
     except CallboardError as error:
         patient.trouble["rabbitmq"] = f"{broker_place(patient.settings)} cannot be used: {reason_of(error)}"

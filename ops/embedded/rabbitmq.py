@@ -5,12 +5,10 @@ Beside the node runs its own epmd, in the foreground: the node would otherwise s
 outlives it.
 """
 
-import secrets
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -31,12 +29,14 @@ from ops.embedded.process import (
     take_directory,
 )
 from ops.embedded.rabbitmq_install import find_rabbitmq
+from ops.embedded.rabbitmq_setup import USER, Membership, NodeSetup
 
 # 5 to 8 s on two shared cores; a build machine under load has been seen at four times that.
 START_LIMIT = timedelta(seconds=120)
 # 1.1 s; with the management plugin its listeners drain for 5 s more.
 STOP_GRACE = timedelta(seconds=30)
-USER = "callboard"
+# 2 s, nearly all of it the tool's own start.
+CONTROL_LIMIT_SECONDS = 60
 
 
 class EmbeddedRabbit:
@@ -45,13 +45,28 @@ class EmbeddedRabbit:
     The node ends with this process, at once (on Linux): what it confirmed is on its disk.
     """
 
-    def __init__(self, base_dir: Path, *, port: int | None = None, management: bool = False) -> None:
+    def __init__(
+        self,
+        base_dir: Path,
+        *,
+        port: int | None = None,
+        management: bool = False,
+        membership: Membership | None = None,
+    ) -> None:
+        """With a `membership` it is one of several nodes, whose epmd is not ours to run: see `RabbitCluster`."""
         self.directory = base_dir.absolute()
         self.port = port or free_port()
         self.management_port = free_port() if management else None
-        self._distribution_port = free_port()
-        self._epmd_port = free_port()
         self._notices = socket_directory(self.directory, "notify.sock") / "notify.sock"
+        self._setup = NodeSetup(
+            self.directory,
+            self._notices,
+            self.port,
+            self.management_port,
+            distribution_port=free_port(),
+            epmd_port=membership.epmd_port if membership else free_port(),
+            membership=membership,
+        )
         self._children: list[subprocess.Popen[bytes]] = []
         self._listener: socket.socket | None = None
         self._lock: TextIO | None = None
@@ -77,7 +92,7 @@ class EmbeddedRabbit:
 
     def start(self) -> None:
         """Return when the node takes connections, after 5 to 8 s. May be repeated after stop() and kill()."""
-        if self._children and is_alive(self._children[-1]):
+        if self.is_running:
             raise DirectoryInUseError(f"RabbitMQ in {self.directory} already runs as process {self.pid}")
         self._end([])
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -96,6 +111,34 @@ class EmbeddedRabbit:
         """End it as a crash does; confirmed messages and durable queues are there at the next start."""
         self._end([])
 
+    @property
+    def name(self) -> str:
+        """As RabbitMQ says it: `callboard@localhost`."""
+        return self._setup.name
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._children) and is_alive(self._children[-1])
+
+    def control(self, *arguments: str) -> str:
+        """What `rabbitmqctl` prints, 2 s. Raises EmbeddedError with what it complained of."""
+        installed = find_rabbitmq()
+        done = subprocess.run(
+            [installed.control, "--quiet", "--node", self.name, *arguments],
+            env={**self._setup.environment(), **installed.environment()},
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=CONTROL_LIMIT_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise EmbeddedError(
+                f"rabbitmqctl {arguments[0]} ended with status {done.returncode}: {done.stderr.strip()}"
+            )
+        return done.stdout
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -111,13 +154,12 @@ class EmbeddedRabbit:
         if pid_file.exists() and (known := pid_file.read_text().strip()).isdigit():
             # The emulator names its home on its command line.
             stop_orphan(int(known), str(self.directory / "home"), signal.SIGKILL)
-        self._write_files()
+        self._setup.write()
         self._listener = self._listen()
-        env = {**self._environment(), **installed.environment()}
-        for command in (
-            [installed.epmd, "-port", str(self._epmd_port), "-address", "127.0.0.1"],
-            [installed.server],
-        ):
+        env = {**self._setup.environment(), **installed.environment()}
+        epmd = [installed.epmd, "-port", str(self._setup.epmd_port), "-address", "127.0.0.1"]
+        alone = self._setup.membership is None
+        for command in [epmd, [installed.server]] if alone else [[installed.server]]:
             self._children.append(
                 spawn(
                     command,
@@ -129,68 +171,6 @@ class EmbeddedRabbit:
             )
         pid_file.write_text(f"{self.pid}\n")
         self._await_ready(self._listener)
-
-    def _write_files(self) -> None:
-        for name in ("mnesia", "log", "home", "etc"):
-            (self.directory / name).mkdir(mode=0o700, exist_ok=True)
-        for secret in (self.directory / "home" / ".erlang.cookie", self.directory / "password"):
-            if not secret.exists():
-                secret.touch(mode=0o600)
-                secret.write_text(secrets.token_hex(20))
-                secret.chmod(0o400)
-        plugins = "[rabbitmq_management]." if self.management_port else "[]."
-        (self.directory / "etc" / "enabled_plugins").write_text(f"{plugins}\n")
-        lines = [f"{name} = {value}" for name, value in self._configuration().items()]
-        configuration = self.directory / "etc" / "rabbitmq.conf"
-        configuration.touch(mode=0o600)
-        configuration.write_text("\n".join([*lines, ""]))
-
-    def _configuration(self) -> Mapping[str, str | int]:
-        management: Mapping[str, str | int] = (
-            {"management.tcp.ip": "127.0.0.1", "management.tcp.port": self.management_port}
-            if self.management_port
-            else {}
-        )
-        return {
-            "listeners.tcp.1": f"127.0.0.1:{self.port}",
-            "default_user": USER,
-            "default_pass": self._read_password(),
-            "log.console": "false",
-            # The defaults are shares of the whole machine, which belongs to others too.
-            "disk_free_limit.absolute": "50MB",
-            "vm_memory_high_watermark.absolute": "512MiB",
-            **management,
-        }
-
-    def _environment(self) -> dict[str, str]:
-        here = self.directory
-        # One scheduler saves a second of CPU at each start, and our loads need no second. No epmd: we run it.
-        arguments = (
-            "+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}"
-            f" -start_epmd false -erl_epmd_port {self._distribution_port}"
-        )
-        return {
-            "LANG": "C.UTF-8",
-            "HOME": str(here / "home"),
-            "RABBITMQ_NODENAME": "callboard@localhost",
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_DIST_PORT": str(self._distribution_port),
-            "RABBITMQ_MNESIA_BASE": str(here / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(here / "log"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(here / "etc" / "enabled_plugins"),
-            "RABBITMQ_CONFIG_FILE": str(here / "etc" / "rabbitmq"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(here / "etc" / "advanced.config"),
-            "RABBITMQ_CONF_ENV_FILE": str(here / "etc" / "none.conf"),
-            "RABBITMQ_GENERATED_CONFIG_DIR": str(here / "etc" / "generated"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": arguments,
-            "ERL_EPMD_PORT": str(self._epmd_port),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_CRASH_DUMP_SECONDS": "0",
-            # Makes the start script exec the emulator, so that our pid is the node's, and report when ready.
-            "RUNNING_UNDER_SYSTEMD": "true",
-            "NOTIFY_SOCKET": str(self._notices),
-        }
 
     def _listen(self) -> socket.socket:
         """Open until the node has gone: a notice that nobody takes makes its shutdown fail."""
@@ -216,7 +196,7 @@ class EmbeddedRabbit:
 
     def _read_password(self) -> str:
         try:
-            return (self.directory / "password").read_text()
+            return self._setup.password_file.read_text()
         except FileNotFoundError:
             raise EmbeddedError(
                 f"RabbitMQ in {self.directory} has no password yet: call start() first"

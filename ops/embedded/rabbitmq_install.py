@@ -29,6 +29,11 @@ class RabbitInstall:
     server: str
 
     @property
+    def control(self) -> str:
+        """`rabbitmqctl`, without the wrapper that insists on root."""
+        return str(Path(self.server).with_name("rabbitmqctl"))
+
+    @property
     def epmd(self) -> str:
         """Raises BinariesMissingError."""
         for pattern in ("usr/bin/epmd", "usr/lib/erlang/erts-*/bin/epmd", "usr/lib/erlang/bin/epmd"):

@@ -12,8 +12,9 @@ from ops.chaos.programme import Trial
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 SEED = 1
-SHORT = plan.trials(plan.rows_named([]), seed=SEED, short=True, events=None)
-RED = plan.red_proofs(plan.rows_named([]), seed=SEED)
+ROWS = plan.rows_named([], short=True)
+SHORT = plan.trials(ROWS, seed=SEED, short=True, events=None)
+RED = plan.red_proofs(ROWS, seed=SEED)
 
 
 @pytest.fixture(scope="module")

@@ -101,11 +101,14 @@ def test_kill_9_of_the_supervisor_takes_the_node_and_its_epmd_down(tmp_path: Pat
     eventually(lambda: all(command_line(pid) is None for pid in children))
 
 
-def test_the_management_api_answers_when_asked_for(tmp_path: Path) -> None:
+def test_the_management_api_answers_when_asked_for_and_so_does_rabbitmqctl(tmp_path: Path) -> None:
     server = EmbeddedRabbit(tmp_path / "node", management=True)
     server.start()
     try:
         assert httpx.get(f"{server.management_url}/api/overview").json()["node"] == "callboard@localhost"
+        assert server.control("list_vhosts").split() == ["name", "/"]
+        with pytest.raises(EmbeddedError, match="rabbitmqctl no_such_command ended with status"):
+            server.control("no_such_command")
     finally:
         server.kill()
 

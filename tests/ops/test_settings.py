@@ -72,13 +72,21 @@ def test_a_length_of_time_is_seconds_or_iso_8601(monkeypatch: pytest.MonkeyPatch
     assert load_settings().lease == timedelta(seconds=10)
 
 
+@pytest.mark.parametrize(
+    ("given", "nodes"),
+    [("", ()), ("amqp://one", ("amqp://one",)), (" amqp://one , amqp://two,", ("amqp://one", "amqp://two"))],
+)
+def test_the_broker_may_be_several_nodes_separated_by_commas(given: str, nodes: tuple[str, ...]) -> None:
+    assert Settings(broker_url=SecretStr(given)).broker_urls == nodes
+
+
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_secrets_are_masked(cli: Cli, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]) -> None:
     monkeypatch.setenv("CALLBOARD_DEMO", "1")
     monkeypatch.setenv("CALLBOARD_ORDERS_S3_SECRET_KEY", SECRET)
     monkeypatch.setenv("CALLBOARD_DATABASE_URL", f"postgresql://ada:{SECRET}@db/shop?sslpassword={SECRET}")
     monkeypatch.setenv(
-        "CALLBOARD_BROKER_URL", f"amqp://ada:{SECRET}@one:5672/%2F,amqp://ada:{SECRET}@two:5672/%2F"
+        "CALLBOARD_BROKER_URL", f"amqp://ada:{SECRET}@one:5672/%2F, amqp://ada:{SECRET}@two:5672/%2F"
     )
 
     shown = cli("settings", *form).stdout

@@ -130,6 +130,8 @@ def flake(event: CastFlaky, run: Run) -> None:
         raise NonRetriable("the provider refuses it")
     if fails("later"):
         raise RetryAfter(timedelta(hours=2))
+    if fails("soon"):
+        raise RetryAfter(timedelta(seconds=1))
     if fails("postpone"):
         raise Postpone(timedelta(hours=1))
     if fails("swallowed"):
@@ -158,6 +160,30 @@ def once(event: CastKeyed, run: Run) -> None:
 @actor(throttle=Throttle(2, per=timedelta(minutes=1), key="key"))
 def pace(event: CastPaced, run: Run) -> None:
     diary.append(f"paced {event.key} {event.n}")
+
+
+class CastHeld(Event, type="cast.held"):
+    n: int = 0
+
+
+@actor(retry=FAST)
+def hold_up(event: CastHeld, run: Run) -> CastAnswered:
+    diary.append(f"held {event.n}")
+    gate.wait(60)
+    return CastAnswered(n=event.n)
+
+
+class Odd(BaseModel):
+    thing: object
+
+
+class CastOdd(Event, type="cast.odd"):
+    n: int = 0
+
+
+@actor(retry=FAST)
+def answer_oddly(event: CastOdd, run: Run) -> Odd:
+    return Odd(thing=object())
 
 
 PATIENT = Backoff(timedelta(hours=1), timedelta(hours=1), jitter="none", attempts=2)

@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from broker.database import Database
-from broker.errors import PublishError, TransportUnavailableError
+from broker.errors import ConfigurationError, PublishError, TransportUnavailableError
 from broker.transports.postgres import PostgresTransport, pending
 from broker.transports.postgres.backoff import LONGEST, Backoff
 from broker.transports.postgres.transport import notification_channel
@@ -119,6 +119,28 @@ class TestRefusals:
         transport.close()
         with pytest.raises(PublishError, match="closed"):
             transport.publish([message("page.scanned")]).result(timeout=1)
+
+    def test_after_a_fork_the_transport_refuses_and_a_new_one_works(
+        self, database: Database, transport: PostgresTransport
+    ) -> None:
+        """The thread that commits stays behind in the parent: a publish would have waited for nobody."""
+        publish(transport, message("page.scanned"))
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                transport.publish([message("page.scanned")])
+            except ConfigurationError:
+                own = PostgresTransport(database)
+                publish(own, *numbered(20))
+                own.close()
+                code = 0
+            finally:
+                os._exit(code)
+
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        publish(transport, message("page.scanned"))
+        assert has_depth(transport, PAGES, 22)
 
     def test_more_than_fits_into_memory_is_refused_at_once(
         self, database: Database, transport: PostgresTransport, monkeypatch: pytest.MonkeyPatch

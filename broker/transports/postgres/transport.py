@@ -1,5 +1,6 @@
 """Messages as rows of `delivery`, no broker beside PostgreSQL: the promises of `rabbitmq` in one server."""
 
+import os
 from collections.abc import Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import psycopg
 from broker.database import Database
 from broker.errors import TransportUnavailableError
 from broker.topology import Binding, Topology
-from broker.transports.base import Sink, WireMessage
+from broker.transports.base import Sink, WireMessage, refuse_other_process
 from broker.transports.postgres.fetch import Fetcher
 from broker.transports.postgres.publish import Publisher
 
@@ -59,6 +60,7 @@ class PostgresTransport:
         poll: timedelta = timedelta(milliseconds=500),
     ) -> None:
         self.worker_id = worker_id or uuid4()
+        self._process = os.getpid()
         self._database = database
         self._poll = poll
         self._channel = notification_channel(database.schema)
@@ -87,6 +89,7 @@ class PostgresTransport:
 
     def publish(self, messages: Sequence[WireMessage]) -> "Future[None]":
         """Commit the messages with what has gathered. The future's callbacks run on the writer thread."""
+        refuse_other_process(self._process)
         return self._publisher.publish(messages)
 
     def nudge(self, queues: Collection[str]) -> None:
@@ -96,6 +99,7 @@ class PostgresTransport:
 
     def subscribe(self, queues: Sequence[str], sink: Sink, prefetch: int) -> None:
         """May be called again, for more queues or after `unsubscribe`."""
+        refuse_other_process(self._process)
         if self._fetcher is None:
             self._fetcher = Fetcher(
                 self._database,

@@ -180,13 +180,16 @@ class Subscription:
 
     def _cancelled(self, life: Life) -> None:
         """By the server: the queue is gone, or on RabbitMQ 4.3 a delivery was held for too long."""
+        # Before the deliveries die: whoever sees one dead must not find the consumer still accepted.
+        if self._life is life:
+            self._accepted = False
         life.alive = False
         if life.channel is not None and life.channel.is_open:
             life.channel.close(0, "consumer cancelled by the server")
 
     def _ended(self, life: Life, error: Exception) -> None:
-        life.alive = False
         if self._life is not life:
+            life.alive = False
             return
         self.end_life()
         if self._connection.is_open and self._sink is not None:

@@ -7,9 +7,9 @@ from concurrent.futures import Future
 from datetime import timedelta
 from time import monotonic
 
-from broker.errors import ConfigurationError, TransportUnavailableError
+from broker.errors import TransportUnavailableError
 from broker.topology import Binding, Topology
-from broker.transports.base import Sink, WireMessage
+from broker.transports.base import Sink, WireMessage, refuse_other_process
 from broker.transports.rabbitmq.connection import Connection, Owner, parse_servers
 from broker.transports.rabbitmq.consumer import Consumer
 from broker.transports.rabbitmq.declaration import declaration, queue_depth
@@ -141,11 +141,7 @@ class RabbitmqTransport:
         return Connection(servers, owner)
 
     def _refuse_other_process(self) -> None:
-        if os.getpid() != self._process:
-            raise ConfigurationError(
-                f"this transport belongs to process {self._process} and two processes on one connection "
-                "corrupt it: make a transport after the fork"
-            )
+        refuse_other_process(self._process)
 
     def _refuse_closed(self) -> None:
         if self._closed:

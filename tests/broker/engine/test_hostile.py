@@ -1,6 +1,8 @@
 """What breaks around and inside a run: hooks, keys, parameters, texts, validators. Each hurts its own run alone."""
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -52,6 +54,108 @@ def test_a_broken_hook_closes_the_door(make_stage: MakeStage) -> None:
     assert diary == []
     stage.clock.advance(timedelta(minutes=10))
     eventually(lambda: diary == ["answered 1"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"queue_name": "no.such.queue", "actor_name": "cast.answer", "args": [], "kwargs": {}, "options": {}},
+        {
+            "queue_name": "cast.answer",
+            "actor_name": "no.such.actor",
+            "args": None,
+            "kwargs": 7,
+            "options": None,
+        },
+        {
+            "queue_name": None,
+            "actor_name": {"a": 1},
+            "options": {"eta": "soon", "retries": -1},
+            "message_id": [],
+        },
+        [],
+        None,
+    ],
+)
+def test_a_body_that_names_queue_actor_and_options_itself_is_parked(
+    make_stage: MakeStage, body: object
+) -> None:
+    """Two such messages ended two of four worker threads of plain dramatiq; `options: null` restarted its consumer for ever."""
+    stage = make_stage([cast.answer], settings={"threads": 2})
+    queue = stage.broker.queue_of(cast.answer)
+    hostile = WireMessage(queue, json.dumps(body).encode(), direct=True)
+    claimed = {
+        "cloudEvents_specversion": "1.0",
+        "cloudEvents_source": "t",
+        "cloudEvents_type": "cast.answered",
+    }
+    hostile_event = replace(
+        hostile, headers={**claimed, "cloudEvents_id": "1", "queue_name": "no.such.queue"}
+    )
+    stage.transport.publish([hostile, hostile, hostile_event]).result(10)
+    stage.publisher.publish_many([cast.CastAnswered(n=n) for n in range(8)])
+
+    eventually(lambda: len(diary) >= 8)
+    stage.drain()
+    answered = [f"answered {n}" for n in range(8)]
+    lenient = ["answered 0"] if isinstance(body, dict) else []
+    assert sorted(diary) == sorted([*answered, *lenient]), (
+        "an event may carry fields that its model does not know"
+    )
+    assert [reason for reason, _ in letters(stage)] == ["undecodable"] * (2 if lenient else 3)
+
+
+def test_a_result_that_is_no_json_fails_its_attempt_and_is_not_forgotten(make_stage: MakeStage) -> None:
+    """Plain dramatiq logs it, acks the message and never sends the next step."""
+    stage = make_stage([cast.answer_oddly, cast.answer])
+    stage.publish(cast.CastOdd(n=1))
+    stage.publish(cast.CastAnswered(n=2))
+    stage.drain()
+    assert [reason for reason, _ in letters(stage)] == ["attempts used up"]
+    assert diary == ["answered 2"]
+
+
+class Disconnecting(dramatiq.Middleware):
+    """Ends every session of the journal behind a body that is about to fail."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def after_process_message(self, broker: object, message: object, **_: object) -> None:
+        if cast.fails("journal"):
+            self._stage.rows(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and application_name like '%% journal %%'"
+            )
+            diary.append("cut off")
+
+
+def test_a_retry_whose_record_meets_a_lost_connection_is_scheduled_all_the_same(
+    make_stage: MakeStage,
+) -> None:
+    """Plain dramatiq acks a message whose retry it could not enqueue: it is in no queue any more."""
+    stage = make_stage([cast.flake, cast.hear_failure])
+    stage.broker.add_middleware(Disconnecting(stage))
+    trouble.update(always=1, journal=1)
+    stage.publish(cast.CastFlaky(n=1))
+    eventually(lambda: diary[-1:] == ["attempt 2"])
+    stage.drain()
+    assert diary == ["attempt 1", "cut off", "attempt 2"]
+    assert statuses(stage) == [("cast.flake", "completed", 2)]
+
+
+@pytest.mark.interrupts
+def test_the_pool_is_whole_after_thirty_limits_inside_a_transaction(make_stage: MakeStage) -> None:
+    """dramatiq's interrupt, landing in the pool's own code, leaked a pool of four after 31."""
+    stage = make_stage([cast.spend, cast.write_down])
+    stage.rows(STAGEHAND)
+    stage.publisher.publish_many([cast.CastSpent(how="sql") for _ in range(30)])
+    eventually(lambda: stage.rows("select count(*) from dead_letter") == [(30,)], 60)
+
+    stage.publisher.publish_many([cast.CastAwaited(n=10 * n) for n in range(1, 9)])
+
+    stage.drain()
+    assert stage.rows("select count(*) from stagehand") == [(24,)]
 
 
 def test_a_hook_may_skip_a_run(make_stage: MakeStage) -> None:

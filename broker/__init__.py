@@ -11,6 +11,7 @@ from broker.publisher import Publisher
 from broker.retrying import retrying, retrying_async
 from broker.run.asynchronous import AsyncRun
 from broker.run.synchronous import Run
+from broker.schedules import Missed, Schedule, Tick
 from broker.settings import Settings, load_settings
 from broker.signals import NonRetriable, Postpone, RetryAfter
 from broker.wiring import Pipeline
@@ -29,6 +30,7 @@ __all__ = [
     "EnvironmentSettings",
     "Failed",
     "Idempotency",
+    "Missed",
     "NO_RETRY",
     "NonRetriable",
     "Ok",
@@ -42,9 +44,11 @@ __all__ = [
     "Run",
     "SALLA_API",
     "SCRAPER",
+    "Schedule",
     "Settings",
     "StepFailed",
     "Throttle",
+    "Tick",
     "actor",
     "load_settings",
     "retrying",

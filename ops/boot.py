@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,12 +13,13 @@ import dramatiq
 from opentelemetry.trace import Tracer
 from pydantic_settings import BaseSettings
 
-from broker import Actor, ConfigurationError, Pipeline, Publisher, Settings
+from broker import Actor, ConfigurationError, Pipeline, Publisher, Schedule, Settings
 from broker.broker import CallboardBroker
 from broker.database import Database
 from broker.engine import Engine
 from broker.middleware.trace import Trace
 from broker.migrate import Migration, engine_migrations, read_folder
+from broker.schedules.checks import check_schedules
 from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.rabbitmq import RabbitmqTransport
@@ -27,13 +28,14 @@ from broker.wiring import Fault, check, pipelines_of
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What was found: actors, pipelines, and the SQL and settings of their domains. Valid while empty."""
+    """What was found: actors, pipelines, schedules, and the SQL and settings of their domains. Valid while empty."""
 
     actors: tuple[Actor[Any, Any], ...] = ()
     pipelines: tuple[Pipeline, ...] = ()
     domains: tuple[tuple[str, Path], ...] = ()
     middleware: tuple[dramatiq.Middleware, ...] = field(default=())
     settings: tuple[type[BaseSettings], ...] = ()
+    schedules: tuple[Schedule, ...] = ()
 
     def migrations(self, schema: str) -> list[Migration]:
         """The engine's, then each domain's, in order."""
@@ -41,7 +43,7 @@ class App:
         return [*engine_migrations(schema), *own]
 
     def faults(self) -> list[Fault]:
-        return check(self.actors, self.pipelines)
+        return [*check(self.actors, self.pipelines), *check_schedules(self.schedules, self.actors)]
 
 
 def load(settings: Settings) -> App:
@@ -54,12 +56,15 @@ def load(settings: Settings) -> App:
     pipelines: list[Pipeline] = []
     domains: list[tuple[str, Path]] = []
     kinds: list[type[BaseSettings]] = []
-    for prefix in ([""] if settings.demo else []) + [f"{app}." for app in settings.apps]:
+    schedules: dict[Schedule, str] = {}
+    for app in apps_of(settings):
+        prefix = f"{app}." if app else ""
         for module in _modules(f"{prefix}actors"):
             actors += [found for found in vars(module).values() if _defined_in(found, module)]
             kinds += _settings_in(module)
         for module in _modules(f"{prefix}pipelines"):
             pipelines += [found for found in vars(module).values() if isinstance(found, Pipeline)]
+            schedules |= {found: app for found in vars(module).values() if isinstance(found, Schedule)}
         domains += _domains(f"{prefix}actors")
     if settings.namespace in dict(domains):
         raise ConfigurationError(
@@ -67,8 +72,18 @@ def load(settings: Settings) -> App:
             "name the namespace otherwise"
         )
     return App(
-        tuple(dict.fromkeys(actors)), tuple(dict.fromkeys(pipelines)), tuple(domains), (), tuple(kinds)
+        tuple(dict.fromkeys(actors)),
+        tuple(dict.fromkeys(pipelines)),
+        tuple(domains),
+        (),
+        tuple(kinds),
+        tuple(replace(schedule, app=app) for schedule, app in schedules.items()),
     )
+
+
+def apps_of(settings: Settings) -> list[str]:
+    """The packages whose rooms are loaded; this repository's own, with the demo, is the empty name."""
+    return [*([""] if settings.demo else []), *settings.apps]
 
 
 def make_broker(app: App, settings: Settings) -> CallboardBroker:
@@ -113,6 +128,7 @@ def make_engine(
         make_transport(settings),
         queues=wanted,
         pipelines=pipelines_of(app.pipelines),
+        schedules=app.schedules,
         name=name,
         tracer=tracer,
     )

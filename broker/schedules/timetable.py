@@ -29,6 +29,7 @@ _RANGES = {
     "month": "1-12 or jan-dec",
     "day-of-week": "0-7 or sun-sat",
 }
+_ANY = frozenset(range(60))
 _FIRST_LOOK = timedelta(hours=1)
 
 
@@ -55,10 +56,14 @@ class Timetable:
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The moments later than this one, in order, without an end unless there are none for 50 years."""
-        local = moment.astimezone(_zone(self.timezone))
-        for found in CronSim(_evaluated(self.expression), local):
-            # Begun in the second of two equal hours, cronsim tells what was in the first.
-            if (instant := found.astimezone(UTC)) > moment:
+        cron = CronSim(_evaluated(self.expression), moment.astimezone(_zone(self.timezone)))
+        wanted = frozenset(cron.minutes) if cron.fixup_tz is None else _ANY
+        if len(wanted) == 1:
+            # To a single minute it goes in one stride, which on Lord Howe Island, where clocks change by 30 minutes, misses it.
+            cron.minutes |= {(min(wanted) + 1) % 60}
+        for found in cron:
+            # Begun in the second of two equal hours, it tells what was in the first.
+            if (instant := found.astimezone(UTC)) > moment and found.minute in wanted:
                 yield instant
 
     def next(self, moment: datetime) -> datetime:

@@ -8,15 +8,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from periodiq import cron
 
-from broker import ConfigurationError, Missed, Run, Schedule, Tick, actor
+from broker import Run, Schedule, Tick, actor
 from broker.schedules import control
 from broker.schedules.control import TickRow
-from broker.schedules.register import register
 from broker.schedules.ticks import event_id
 from broker.testing import Stage
 from schemas import Event
 from tests.broker.engine.conftest import MakeStage
-from tests.support.waiting import eventually
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)

@@ -24,6 +24,7 @@ from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.rabbitmq import RabbitmqTransport
 from broker.wiring import Fault, check, pipelines_of
+from ops.misread import misread
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def make_engine(
 def _modules(package: str) -> Iterator[ModuleType]:
     """The package's modules, all levels, imported. A package that does not exist has none."""
     try:
-        root = importlib.import_module(package)
+        root = _imported(package)
     except ModuleNotFoundError as error:
         if error.name and package.startswith(error.name) and error.name != package.split(".")[0]:
             return
@@ -146,7 +147,17 @@ def _modules(package: str) -> Iterator[ModuleType]:
         ) from error
     yield root
     for found in pkgutil.walk_packages(root.__path__, f"{package}."):
-        yield importlib.import_module(found.name)
+        yield _imported(found.name)
+
+
+def _imported(name: str) -> ModuleType:
+    """Raises ConfigurationError for a cron expression that periodiq stumbles over, and whatever else the module raises."""
+    try:
+        return importlib.import_module(name)
+    except (KeyError, ValueError, IndexError) as error:
+        if fault := misread(error):
+            raise ConfigurationError(fault) from error
+        raise
 
 
 def _defined_in(found: object, module: ModuleType) -> bool:

@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from broker.errors import ConfigurationError, NotFoundError
 from broker.publisher import Publisher
+from broker.run.core import describe
 from broker.schedules.schedule import Missed, Schedule
 from broker.schedules.ticks import make, write
 from broker.schedules.timetable import Timetable
@@ -169,11 +170,16 @@ def reset(connection: Connection, name: str) -> ScheduleRow:
 def trigger(connection: Connection, publisher: Publisher, schedule: Schedule) -> str:
     """A tick now, paused or not; returns the id of its event, which leaves with this commit. The coming ticks stay as they are.
 
-    Raises as `pause`, and whatever the author's function raises.
+    Raises as `pause`, and ConfigurationError where the author's function raises.
     """
     with connection.transaction():
         found = _living(connection, schedule.name)
-        made = make(schedule, found.now, found.timetable.timezone, "triggered")
+        try:
+            made = make(schedule, found.now, found.timetable.timezone, "triggered")
+        except Exception as error:
+            raise ConfigurationError(
+                f"schedule {schedule.name}: its event could not be made: {describe(error)}"
+            ) from error
         [id] = write(connection, publisher, [made], found.now)
         return id
 

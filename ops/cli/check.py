@@ -15,7 +15,7 @@ from schemas import Event
 
 
 def check() -> None:
-    """Check the wiring of all loaded actors, pipelines and schedules; exit status 1 if something is wrong. Lists them otherwise."""
+    """Check the wiring of all that is loaded; exit status 1 if something is wrong. Lists it otherwise."""
     settings = settings_of_command()
     app = loaded(settings)
     CallboardBroker(settings.namespace, app.middleware).bind(app.actors)

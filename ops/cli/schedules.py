@@ -45,7 +45,7 @@ def list_(json: Json = False) -> None:
         emit_json([_plain(row, 1) for row in found])
     elif found:
         console().print(
-            table(["SCHEDULE", "CRON", "TIME ZONE", "NEXT", "IN UTC", "STATE"], [_row(row) for row in found])
+            table(["SCHEDULE", "CRON", "TIME ZONE", "NEXT", "", "STATE"], [_row(row) for row in found])
         )
     else:
         console().print("no schedule is known here: one is once a worker has started with it")
@@ -147,25 +147,24 @@ def _state(row: ScheduleRow) -> Text:
 
 
 def _facts(row: ScheduleRow) -> list[tuple[str, Cell | None]]:
-    policy = f"{row.policy.value}, {_policy(row)}"
     return [
         ("cron", _edited(row.timetable.expression, row.expression)),
         ("time zone", _edited(row.timetable.timezone, row.timezone)),
-        ("missed", _edited(policy, row.missed) if row.edited_missed else policy),
+        ("missed", _edited(row.policy.value, row.missed)),
+        ("", _policy(row)),
         ("publishes", row.event_type),
         ("app", row.app),
         ("state", _state(row)),
     ]
 
 
-def _policy(row: ScheduleRow) -> str:
-    """`missed after 1 min, at most 100, none older than 2 d`."""
-    told = [f"missed after {took(row.grace)}"]
-    if row.policy is Missed.ALL:
-        told.append(f"at most {row.catch_up}")
-    if row.max_age is not None:
+def _policy(row: ScheduleRow) -> Text:
+    """`later than 1 min is missed; at most 100 at once, none older than 2 d`."""
+    told = [f"at most {row.catch_up} at once"] if row.policy is Missed.ALL else []
+    if row.max_age is not None and row.policy is not Missed.SKIP:
         told.append(f"none older than {took(row.max_age)}")
-    return ", ".join(told)
+    rest = f"; {', '.join(told)}" if told else ""
+    return Text(f"later than {took(row.grace)} is missed{rest}", style="dim")
 
 
 def _edited(now: str, declared: str) -> Text:
@@ -197,7 +196,7 @@ def _there(moment: datetime, row: ScheduleRow) -> str:
 
 
 def _in_utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%d %b %H:%M} UTC"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _plain(row: ScheduleRow, count: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
--- Schedules and their ticks. Lock order: schedule (by name) before outbox; nothing else is locked with them.
+-- Schedules and their ticks. Lock order: schedule (one a transaction), then outbox.
 
 -- One row per declared schedule. What an operator edits stands beside what the code declares and wins until it is reset.
 create table schedule (

@@ -11,16 +11,19 @@ from periodiq import cron
 
 from broker import ConfigurationError, Missed, Publisher, Run, Schedule, Tick, actor
 from broker.database import Database
+from broker.middleware.trace import Trace
 from broker.retention import Retention
 from broker.schedules import control
 from broker.schedules.control import TickRow
 from broker.schedules.register import register
 from broker.schedules.scheduler import OVERDUE, Scheduler
 from broker.schedules.ticks import event_id
+from broker.telemetry import Telemetry
 from broker.testing import Stage, VirtualClock
 from broker.transports.postgres import PostgresTransport
 from schemas import Event
 from tests.broker.engine.conftest import MakeStage
+from tests.support.otlp import running_receiver
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -134,8 +137,8 @@ def test_a_time_that_is_skipped_fires_after_the_gap_and_one_that_comes_twice_fir
 ) -> None:
     nightly = Schedule("daily", cron("30 2 * * *"), slot_of, timezone="Europe/Berlin")
     stage = ringing(nightly, now=datetime(*begin, 12, tzinfo=BERLIN))
-    for _ in range(72):
-        stage.clock.advance(HOUR)
+    for _ in range(9):
+        stage.clock.advance(8 * HOUR)
         stage.drain()
 
     assert heard(stage) == expected
@@ -315,6 +318,29 @@ def test_who_does_not_lead_stands_in_for_what_is_overdue(database: Database) -> 
         assert scheduler(database, hourly).stand_in(connection) == 0, "the leader may still come"
         clock.advance(OVERDUE)
         assert scheduler(database, hourly).stand_in(connection) == 1
+
+
+def test_a_tick_is_the_root_of_a_trace_that_its_event_carries(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = VirtualClock(database)
+    clock.move_to(NOON)
+    hourly = Schedule("hourly", "@hourly", slot_of)
+    register(database, [hourly], [""])
+    clock.advance(HOUR)
+    with running_receiver() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        telemetry, trace = Telemetry(), Trace()
+        trace.use(telemetry.tracer, system="rabbitmq", destination="callboard.events")
+        publisher = Publisher(PostgresTransport(database), "test", database, trace)
+        with database.once("test") as connection:
+            assert Scheduler([hourly], publisher).sweep(connection) == 1
+            [(traceparent,)] = connection.execute("select headers ->> 'traceparent' from outbox").fetchall()
+        telemetry.shutdown()
+        [span] = collector.spans()
+
+    assert (span.name, span.parent_id) == ("publish cast.rung", "")
+    assert traceparent.split("-")[1:3] == [span.trace_id, span.span_id]
 
 
 def test_old_ticks_are_forgotten_and_no_slot_comes_again(database: Database) -> None:

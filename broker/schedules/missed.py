@@ -23,7 +23,8 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A tick to be written. `skipped` ones publish nothing; `before` earlier ones were let go with it, 1,000 meaning many."""
+    """A tick to be written. `skipped` ones publish nothing; `before` earlier ones were let go with it, of more than can be looked at
+    MOST_CAUGHT_UP."""
 
     slot: datetime
     kind: Kind
@@ -36,10 +37,11 @@ def due(timetable: Timetable, rules: Rules, since: datetime, now: datetime) -> S
     if not slots:
         return ()
     wanted = [slot for slot in _wanted(slots, rules, now) if _fresh(slot, rules, now)]
+    before = MOST_CAUGHT_UP if len(slots) == MOST_CAUGHT_UP else len(slots) - max(len(wanted), 1)
     if not wanted:
-        return (Due(slots[-1], "skipped", len(slots) - 1),)
+        return (Due(slots[-1], "skipped", before),)
     dues = [Due(slot, "late" if now - slot > rules.grace else "due") for slot in wanted]
-    return (Due(dues[0].slot, dues[0].kind, len(slots) - len(wanted)), *dues[1:])
+    return (Due(dues[0].slot, dues[0].kind, before if len(wanted) < len(slots) else 0), *dues[1:])
 
 
 def _wanted(slots: Sequence[datetime], rules: Rules, now: datetime) -> Sequence[datetime]:

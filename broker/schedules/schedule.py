@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, get_type_hints
 
 from broker.errors import ConfigurationError
-from broker.schedules.timetable import NAMED, Timetable
+from broker.schedules.timetable import Timetable
 from schemas import Event
 
 if TYPE_CHECKING:
@@ -131,6 +131,3 @@ def _text(spec: CronSpec) -> str:
         "*" if len(values) == size else ",".join(str(value) for value in sorted(values))
         for values, size in fields
     )
-
-
-__all__ = ["MOST_CAUGHT_UP", "NAMED", "Missed", "Schedule", "Tick"]

@@ -11,6 +11,7 @@ from rich.text import Text
 from broker import ConfigurationError, Missed, Schedule
 from broker.schedules import control
 from broker.schedules.control import ScheduleRow, TickRow
+from broker.schedules.schedule import MOST_CAUGHT_UP
 from broker.wiring import nearest
 from ops.cli import completion
 from ops.cli.screen import Cell, ago, console, emit_json, errors, facts, one_line, table, took
@@ -185,7 +186,7 @@ def _told(tick: TickRow) -> str:
     word = {"due": "on time", "late": f"late by {took(tick.at - tick.slot)}"}.get(tick.kind, tick.kind)
     if not tick.missed:
         return word
-    many = f"{tick.missed}{'+' if tick.missed >= 900 else ''} earlier {'one' if tick.missed == 1 else 'ones'}"
+    many = f"{tick.missed}{'+' if tick.missed == MOST_CAUGHT_UP else ''} earlier {'one' if tick.missed == 1 else 'ones'}"
     return f"{word}, with {many}" if tick.kind == "skipped" else f"{word}, for {many} too"
 
 

@@ -23,8 +23,8 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A tick to be written. `skipped` ones publish nothing; `before` earlier ones were let go with it, of more than can be looked at
-    MOST_CAUGHT_UP."""
+    """A tick to be written. `skipped` ones publish nothing; `before` earlier ones were let go with it, where MOST_CAUGHT_UP
+    means so many or more."""
 
     slot: datetime
     kind: Kind

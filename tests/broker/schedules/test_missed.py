@@ -30,4 +30,6 @@ def test_what_is_on_time_needs_no_policy() -> None:
 
 
 def test_before_its_time_nothing_is_owed() -> None:
-    assert due(MINUTELY, Rules(Missed.ALL, timedelta(minutes=1), None, 100), NOW + timedelta(hours=1), NOW) == ()
+    assert (
+        due(MINUTELY, Rules(Missed.ALL, timedelta(minutes=1), None, 100), NOW + timedelta(hours=1), NOW) == ()
+    )

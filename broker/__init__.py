@@ -11,14 +11,14 @@ from broker.publisher import Publisher
 from broker.retrying import retrying, retrying_async
 from broker.run.asynchronous import AsyncRun
 from broker.run.synchronous import Run
+from broker.schedules import Missed, Schedule, Tick
 from broker.settings import Settings, load_settings
 from broker.signals import NonRetriable, Postpone, RetryAfter
 from broker.wiring import Pipeline
 
 __all__ = [
-    "actor",
-    "Actor",
     "AI_API",
+    "Actor",
     "AsyncRun",
     "Backoff",
     "CallboardError",
@@ -31,7 +31,7 @@ __all__ = [
     "EnvironmentSettings",
     "Failed",
     "Idempotency",
-    "load_settings",
+    "Missed",
     "NO_RETRY",
     "NonRetriable",
     "Ok",
@@ -39,19 +39,23 @@ __all__ = [
     "Policies",
     "Policy",
     "Postpone",
-    "Publisher",
     "PublishError",
+    "Publisher",
     "RateLimit",
     "Result",
     "RetryAfter",
-    "retrying",
-    "retrying_async",
     "Run",
     "SALLA_API",
     "SCRAPER",
+    "Schedule",
     "Settings",
     "Singleton",
     "StepFailed",
     "Throttle",
+    "Tick",
     "Visit",
+    "actor",
+    "load_settings",
+    "retrying",
+    "retrying_async",
 ]

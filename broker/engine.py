@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -35,9 +35,12 @@ from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
 from broker.outbox import Relay, StoredOutbox
 from broker.perform import Performer
+from broker.publisher import Publisher
 from broker.reading import Reader
 from broker.retention import Retention
 from broker.run.tools import Tools
+from broker.schedules.schedule import Schedule
+from broker.schedules.scheduler import Scheduler
 from broker.settings import Settings
 from broker.settlement import Settlement
 from broker.signals import TimeLimitReached
@@ -69,6 +72,7 @@ class Engine:
         *,
         queues: list[str] | None = None,
         pipelines: dict[tuple[str, str], str] | None = None,
+        schedules: Sequence[Schedule] = (),
         name: str | None = None,
         tracer: Tracer | None = None,
         claim_ahead: bool = True,
@@ -122,7 +126,7 @@ class Engine:
             sync_lane=Lane(settings.threads * 2, ahead=True) if claim_ahead else Lane(settings.threads),
             async_lane=Lane(settings.async_slots),
         )
-        self.keeper = self._keeper()
+        self.keeper = self._keeper(schedules)
         self._stopped = False
         self.worn = threading.Event()
         """Set once a body is stuck outside Python's reach: its thread is lost, so this process wants to be replaced."""
@@ -189,8 +193,12 @@ class Engine:
             return RoutedOutbox(self._transport, self._topology.unheard)
         return StoredOutbox(self._transport)
 
-    def _keeper(self) -> Keeper:
+    def _keeper(self, schedules: Sequence[Schedule]) -> Keeper:
         settings = self._settings
+        trace = self._broker.policy(Trace)
+        publisher = Publisher(
+            self._transport, settings.source, self.database, trace, settings.hard_event_bytes
+        )
         return Keeper(
             self.database,
             self.identity,
@@ -208,6 +216,7 @@ class Engine:
                 SlotSweep(),
                 Retention(dedup_window=settings.dedup_window, steps=settings.keep_steps),
             ],
+            scheduler=Scheduler(schedules, publisher),
         )
 
     def _tools(self, work: Work) -> Tools:

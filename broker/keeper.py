@@ -1,4 +1,4 @@
-"""One thread a process that holds the worker's lock and, while it leads, sweeps: the dead, the due timers, the due outbox.
+"""One thread a process that holds the worker's lock and, while it leads, sweeps: the dead, the due timers, schedules and outbox.
 
 Every worker tries to lead; a session lock decides. The leader's death frees the lock, and the next look of another finds it.
 """
@@ -16,6 +16,7 @@ import structlog
 from broker.database import Database
 from broker.journal.batch import Identity
 from broker.outbox import Relay
+from broker.schedules.scheduler import Scheduler
 from broker.takeover import Takeover
 from broker.timers import Timers
 
@@ -45,6 +46,7 @@ class Keeper:
         relay: Relay,
         interval: timedelta,
         sweeps: Sequence[Sweep],
+        scheduler: Scheduler,
     ) -> None:
         self._database = database
         self._identity = identity
@@ -53,6 +55,7 @@ class Keeper:
         self._relay = relay
         self._interval = interval
         self._sweeps = sweeps
+        self._scheduler = scheduler
         self._stop = threading.Event()
         self._nudged = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -108,6 +111,7 @@ class Keeper:
         if not self.leading:
             # It also notices within an interval that our own session, and with it the worker's lock, was lost.
             self._takeover.depose(connection, leader_key(self._database.schema))
+            self._patiently(self._scheduler.stand_in, connection)
         if not busy:
             left = self._interval.total_seconds() - (time.monotonic() - began)
             self._nudged.wait(max(left, 0))
@@ -117,6 +121,8 @@ class Keeper:
         """True when a full batch was found: there is more."""
         self._patiently(self._takeover.sweep, connection)
         woken = self._timers.sweep(connection)
+        self._patiently(self._scheduler.sweep, connection)
+        # After the scheduler: what it has just committed leaves at once.
         sent = self._relay.sweep(connection)
         for other in self._sweeps:
             self._patiently(other.sweep, connection)

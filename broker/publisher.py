@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import NAMESPACE_OID, UUID
 
 import psycopg
@@ -41,16 +41,18 @@ class Publisher:
         id: str | None = None,
         delay: timedelta | None = None,
         subject: str | None = None,
+        time: datetime | None = None,
         connection: Connection | None = None,
     ) -> str:
         """Returns the event's id once the event is safe: confirmed, or an outbox row committed.
 
         With `connection` it is a row in the caller's own transaction: a rollback means no event. With `delay` it waits as a
-        row. Publishing the same (source, id) again starts nothing twice. Raises PublishError when nothing durable could be
-        reached, EventTooLargeError past the hard limit; then publish the same id again.
+        row. `time` is the event's own, if it is not now. Publishing the same (source, id) again starts nothing twice. Raises
+        PublishError when nothing durable could be reached, EventTooLargeError past the hard limit; then publish the same id
+        again.
         """
         return self.publish_many(
-            [event], ids=[id or str(uuid7())], delay=delay, subject=subject, connection=connection
+            [event], ids=[id or str(uuid7())], delay=delay, subject=subject, time=time, connection=connection
         )[0]
 
     def publish_many(
@@ -60,11 +62,14 @@ class Publisher:
         ids: Sequence[str] | None = None,
         delay: timedelta | None = None,
         subject: str | None = None,
+        time: datetime | None = None,
         connection: Connection | None = None,
     ) -> list[str]:
         """As `publish`, all in one hand-over."""
         names = list(ids) if ids is not None else [str(uuid7()) for _ in events]
-        envelopes = [self._envelope(event, id, subject) for event, id in zip(events, names, strict=True)]
+        envelopes = [
+            self._envelope(event, id, subject, time) for event, id in zip(events, names, strict=True)
+        ]
         outgoing = [self._outgoing(envelope, delay) for envelope in envelopes]
         if connection is not None:
             self._store(connection, outgoing)
@@ -78,12 +83,18 @@ class Publisher:
         """Send a raw message again, as it came: for replays. Raises PublishError."""
         self.transport.publish([message]).result(CONFIRM_SECONDS)
 
-    def _envelope(self, event: Event, id: str, subject: str | None) -> Envelope:
+    def _envelope(self, event: Event, id: str, subject: str | None, time: datetime | None) -> Envelope:
         traceparent, tracestate = (None, None)
         if self.trace is not None:
             traceparent, tracestate = self.trace.traced(type(event).event_type, id)
         return wrap(
-            event, source=self.source, id=id, subject=subject, traceparent=traceparent, tracestate=tracestate
+            event,
+            source=self.source,
+            id=id,
+            subject=subject,
+            traceparent=traceparent,
+            tracestate=tracestate,
+            time=time,
         )
 
     def _outgoing(self, envelope: Envelope, delay: timedelta | None) -> Outgoing:

@@ -46,6 +46,10 @@ delete from limit_idempotency where (actor, key) in (
 _THROTTLES = """
 delete from limit_throttle where (actor, key) in (
     select actor, key from limit_throttle where next_at < clock() - interval '1 day' limit %s)"""
+# A slot is decided once even without its row: the schedule's next one has moved on.
+_TICKS = """
+delete from schedule_tick where (schedule, slot) in (
+    select schedule, slot from schedule_tick where at < clock() - %s::interval limit %s)"""
 
 
 class Retention:
@@ -66,6 +70,7 @@ class Retention:
         runs = self._all(connection, _RUNS, before(now - self._window), BATCH)
         rest = self._all(connection, _LETTERS, self._window, self._window, BATCH)
         rest += self._all(connection, _KEYS, BATCH) + self._all(connection, _THROTTLES, BATCH)
+        rest += self._all(connection, _TICKS, self._window, BATCH)
         if steps or runs or rest:
             log.info("forgotten", steps=steps, runs=runs, others=rest)
         return steps + runs + rest

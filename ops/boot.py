@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,27 +13,30 @@ import dramatiq
 from opentelemetry.trace import Tracer
 from pydantic_settings import BaseSettings
 
-from broker import Actor, ConfigurationError, Pipeline, Policies, Publisher, Settings
+from broker import Actor, ConfigurationError, Pipeline, Policies, Publisher, Schedule, Settings
 from broker.broker import CallboardBroker
 from broker.database import Database
 from broker.engine import Engine
 from broker.middleware.trace import Trace
 from broker.migrate import Migration, engine_migrations, read_folder
+from broker.schedules.checks import check_schedules
 from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.rabbitmq import RabbitmqTransport
 from broker.wiring import Fault, check, pipelines_of
+from ops.misread import misread
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What was found: actors, pipelines, and the SQL and settings of their domains. Valid while empty."""
+    """What was found: actors, pipelines, schedules, and the SQL and settings of their domains. Valid while empty."""
 
     actors: tuple[Actor[Any, Any], ...] = ()
     pipelines: tuple[Pipeline, ...] = ()
     domains: tuple[tuple[str, Path], ...] = ()
     middleware: tuple[dramatiq.Middleware, ...] = field(default=())
     settings: tuple[type[BaseSettings], ...] = ()
+    schedules: tuple[Schedule, ...] = ()
 
     def migrations(self, schema: str) -> list[Migration]:
         """The engine's, then each domain's, in order."""
@@ -41,7 +44,7 @@ class App:
         return [*engine_migrations(schema), *own]
 
     def faults(self) -> list[Fault]:
-        return check(self.actors, self.pipelines)
+        return [*check(self.actors, self.pipelines), *check_schedules(self.schedules, self.actors)]
 
 
 def load(settings: Settings) -> App:
@@ -54,7 +57,9 @@ def load(settings: Settings) -> App:
     pipelines: list[Pipeline] = []
     domains: list[tuple[str, Path]] = []
     kinds: list[type[BaseSettings]] = []
-    for prefix in ([""] if settings.demo else []) + [f"{app}." for app in settings.apps]:
+    schedules: dict[Schedule, str] = {}
+    for app in apps_of(settings):
+        prefix = f"{app}." if app else ""
         own: list[Actor[Any, Any]] = []
         defaults: Policies | None = None
         for module in _modules(f"{prefix}actors"):
@@ -67,6 +72,7 @@ def load(settings: Settings) -> App:
         actors += own
         for module in _modules(f"{prefix}pipelines"):
             pipelines += [found for found in vars(module).values() if isinstance(found, Pipeline)]
+            schedules |= {found: app for found in vars(module).values() if isinstance(found, Schedule)}
         domains += _domains(f"{prefix}actors")
     if settings.namespace in dict(domains):
         raise ConfigurationError(
@@ -74,8 +80,18 @@ def load(settings: Settings) -> App:
             "name the namespace otherwise"
         )
     return App(
-        tuple(dict.fromkeys(actors)), tuple(dict.fromkeys(pipelines)), tuple(domains), (), tuple(kinds)
+        tuple(dict.fromkeys(actors)),
+        tuple(dict.fromkeys(pipelines)),
+        tuple(domains),
+        (),
+        tuple(kinds),
+        tuple(replace(schedule, app=app) for schedule, app in schedules.items()),
     )
+
+
+def apps_of(settings: Settings) -> list[str]:
+    """The packages whose rooms are loaded; this repository's own, with the demo, is the empty name."""
+    return [*([""] if settings.demo else []), *settings.apps]
 
 
 def make_broker(app: App, settings: Settings) -> CallboardBroker:
@@ -119,6 +135,7 @@ def make_engine(
         make_transport(settings),
         queues=wanted,
         pipelines=pipelines_of(app.pipelines),
+        schedules=app.schedules,
         name=name,
         tracer=tracer,
     )
@@ -127,7 +144,7 @@ def make_engine(
 def _modules(package: str) -> Iterator[ModuleType]:
     """The package's modules, all levels, imported. A package that does not exist has none."""
     try:
-        root = importlib.import_module(package)
+        root = _imported(package)
     except ModuleNotFoundError as error:
         if error.name and package.startswith(error.name) and error.name != package.split(".")[0]:
             return
@@ -136,7 +153,17 @@ def _modules(package: str) -> Iterator[ModuleType]:
         ) from error
     yield root
     for found in pkgutil.walk_packages(root.__path__, f"{package}."):
-        yield importlib.import_module(found.name)
+        yield _imported(found.name)
+
+
+def _imported(name: str) -> ModuleType:
+    """Raises ConfigurationError for a cron expression that periodiq stumbles over, and whatever else the module raises."""
+    try:
+        return importlib.import_module(name)
+    except (KeyError, ValueError, IndexError) as error:
+        if fault := misread(error):
+            raise ConfigurationError(fault) from error
+        raise
 
 
 def _defined_in(found: object, module: ModuleType) -> bool:

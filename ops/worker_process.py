@@ -27,11 +27,12 @@ from broker.declare import declare
 from broker.engine import Engine
 from broker.errors import CallboardError, TransportUnavailableError
 from broker.migrate import pending
+from broker.schedules.register import register
 from broker.telemetry import Telemetry
 from broker.topology import Topology
 from broker.transports.base import Transport
 from broker.wiring import nearest, pipelines_of
-from ops.boot import App, load, make_broker, make_transport
+from ops.boot import App, apps_of, load, make_broker, make_transport
 from ops.reach import broker_place, configure_logs, database_place, reason_of
 
 REFUSED = 78
@@ -150,6 +151,7 @@ def serve(role: Role, channel: Channel, stop: Stop) -> int:
         transport,
         queues=queues_of(role, app.actors, broker.topology()),
         pipelines=pipelines_of(app.pipelines),
+        schedules=app.schedules,
         name=f"{socket.gethostname()[:20]}:{'quarantine:' if role.quarantine else ''}{os.getpid()}",
         tracer=telemetry.tracer,
         claim_ahead=not role.quarantine,
@@ -175,7 +177,7 @@ def _own(settings: Settings, role: Role) -> Settings:
 def _prepare(
     app: App, settings: Settings, broker: CallboardBroker, transport: Transport, channel: Channel, stop: Stop
 ) -> None:
-    """Wait for the servers, refuse an old schema, declare. Raises ConfigurationError."""
+    """Wait for the servers, refuse an old schema, declare queues and schedules. Raises ConfigurationError."""
     pause = timedelta(seconds=0.1)
     told: set[str] = set()
     while True:
@@ -186,6 +188,7 @@ def _prepare(
             if settings.broker_urls:
                 away = _waiting(channel, told, broker_place(settings), "does not answer")
             declare(settings.database, transport, broker.topology())
+            register(settings.database, app.schedules, apps_of(settings))
         except (psycopg.OperationalError, TransportUnavailableError) as error:
             place = database_place(settings) if isinstance(error, psycopg.Error) else broker_place(settings)
             _tell_once(channel, told, place, reason_of(error))

@@ -1,7 +1,7 @@
 """A clock that tests move: it replaces the one SQL function that all due times are compared with."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from broker.database import Database
 
@@ -11,6 +11,7 @@ insert into test_clock select interval '0' where not exists (select from test_cl
 create or replace function clock() returns timestamptz language sql volatile as
 'select clock_timestamp() + (select shift from test_clock)';"""
 _ADVANCE = "update test_clock set shift = shift + %s"
+_MOVE = "update test_clock set shift = %s - clock_timestamp()"
 _REMOVE = "create or replace function clock() returns timestamptz language sql volatile as 'select clock_timestamp()'"
 
 
@@ -28,6 +29,11 @@ class VirtualClock:
         with self._database.once("test clock") as connection:
             connection.execute(_ADVANCE, (by,))
         self._on_advance()
+
+    def move_to(self, moment: datetime) -> None:
+        """It is this moment now, and goes on from there. Before the engine starts: going back, it would wait for what was due."""
+        with self._database.once("test clock") as connection:
+            connection.execute(_MOVE, (moment,))
 
     def remove(self) -> None:
         """Back to real time."""

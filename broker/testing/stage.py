@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +15,8 @@ from broker.declare import declare
 from broker.engine import Engine
 from broker.migrate import Migration, engine_migrations, migrate
 from broker.publisher import Publisher
+from broker.schedules import Schedule
+from broker.schedules.register import register
 from broker.settings import Settings
 from broker.testing.clock import VirtualClock
 from broker.transports.base import Transport
@@ -25,7 +27,8 @@ from schemas import Event
 _OPEN = """
 select (select count(*) from run
         where status in ('running', 'queued') or (status in ('waiting', 'retrying') and due_at <= clock()))
-     + (select count(*) from delivery where queue = any(%s)) + (select count(*) from outbox where send_at <= clock())"""
+     + (select count(*) from delivery where queue = any(%s)) + (select count(*) from outbox where send_at <= clock())
+     + (select count(*) from schedule where next_at <= clock() and paused_at is null and retired_at is null and error is null)"""
 
 _LEFT = "select actor, status, count(*) from run where finished_at is null group by 1, 2"
 
@@ -33,7 +36,8 @@ _LEFT = "select actor, status, count(*) from run where finished_at is null group
 class Stage:
     """Enter it, `publish`, `drain`, look at the tables. Give it the DSN of an empty database that you may fill.
 
-    `transport` defaults to the `postgres` one. `clock` moves time: a retry of an hour is one `advance`.
+    `transport` defaults to the `postgres` one. `clock` moves time: a retry of an hour is one `advance`; `now` is
+    the moment at which it begins.
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class Stage:
         actors: Sequence[Actor[Any, Any]],
         *,
         pipelines: Sequence[Pipeline] = (),
+        schedules: Sequence[Schedule] = (),
+        now: datetime | None = None,
         migrations: Sequence[Migration] = (),
         transport: Transport | None = None,
         settings: Settings | None = None,
@@ -54,14 +60,24 @@ class Stage:
             self.database,
             lambda: self.engine.keeper.nudge(),  # noqa: PLW0108  the engine comes later
         )
+        if now is not None:
+            self.clock.move_to(now)
         self.transport = transport or PostgresTransport(self.database)
         self.broker = CallboardBroker(self.settings.namespace)
         self.broker.bind(actors)
-        self.engine = Engine(self.settings, self.broker, self.transport, pipelines=pipelines_of(pipelines))
+        self.schedules = tuple(schedules)
+        self.engine = Engine(
+            self.settings,
+            self.broker,
+            self.transport,
+            pipelines=pipelines_of(pipelines),
+            schedules=self.schedules,
+        )
         self.publisher = Publisher(self.transport, self.settings.source, self.database)
 
     def __enter__(self) -> Self:
         declare(self.database, self.transport, self.broker.topology())
+        register(self.database, self.schedules, [""])
         self.engine.start()
         return self
 

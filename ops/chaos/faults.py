@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import psycopg
 
+from broker.testing import VirtualClock
 from ops.chaos.arena import Arena, ChaosError
 from ops.chaos.proxy import Proxy
 from ops.embedded.rabbitmq_cluster import RabbitCluster
@@ -21,6 +22,8 @@ LOOK_SECONDS = 0.005
 RESUME_LIMIT_SECONDS = 15.0
 AWAY_SECONDS = 3.0
 """A node that is killed stays away for so long, beside the 4 to 8 s it takes to boot: others must lead meanwhile."""
+TEN_MINUTES_SECONDS = 0.03
+"""How long they last where days pass."""
 
 _RUNS_OF = """
 select r.id, r.fence from run r join worker w on w.id = r.worker where w.name like %s and r.status = 'running'"""
@@ -153,6 +156,19 @@ def break_network(proxies: "list[Proxy]", every: timedelta, silence: timedelta) 
                 stop.wait(silence.total_seconds())
                 proxy.delay(timedelta(0))
             arena.done += 1
+
+    return fault
+
+
+def pass_days(days: int) -> Fault:
+    """So many days by the database's clock, ten minutes at a time; all of them, even if the load ends first."""
+
+    def fault(arena: Arena, _: random.Random, stop: threading.Event) -> None:
+        clock = VirtualClock(arena.database)
+        for _step in range(days * 24 * 6):
+            clock.advance(timedelta(minutes=10))
+            stop.wait(TEN_MINUTES_SECONDS)
+        arena.done += days
 
     return fault
 

@@ -7,9 +7,11 @@ ops/docs/reliability.md.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from broker.database import Database
+from ops.chaos.timekeeping import tick_faults
 from ops.chaos.trial import STAGES, TABLES
 
 _EFFECTS = "select n, stage, times from trial.effect"
@@ -53,6 +55,8 @@ class Asked:
     zombies: bool = False
     """A frozen worker that wakes starts the bodies it had claimed before it learns that it was given up: they write nothing,
     but they start (I10 is not asked)."""
+    ticking_since: datetime | None = None
+    """The workers have schedules: every slot since then has one effect (I8)."""
 
     @property
     def attempted(self) -> int:
@@ -109,7 +113,7 @@ class Oracle:
             duplicated=len(doubled),
             recovered=len(unknown & whole),
             unexpected=len(made_up),
-            broken=(*broken, *self._left_over(asked.poison)),
+            broken=(*broken, *self._ticks(asked.ticking_since), *self._left_over(asked.poison)),
             offenders=tuple(sorted({n for events in found.values() for n in events if n is not None}))[
                 :SHOWN
             ],
@@ -145,6 +149,9 @@ class Oracle:
             for stage, times in self._rows("select stage, times from trial.effect where n = %s", (n,))
         ]
         return [*runs, *bodies, *effects] or ["it has left no trace"]
+
+    def _ticks(self, since: datetime | None) -> Iterable[str]:
+        return tick_faults(self.database, since) if since is not None else ()
 
     def _left_over(self, poison: Mapping[str, int]) -> Iterable[str]:
         dead = Counter(reason for (reason,) in self._rows(_DEAD))

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import psycopg
 
+from ops.chaos import timekeeping
 from ops.chaos.arena import Arena, Servers, opened
 from ops.chaos.load import Load
 from ops.chaos.oracle import Asked, Verdict
 from ops.chaos.proxy import Proxy
-from ops.chaos.rows import Row, Size, Transport
+from ops.chaos.rows import CLOCKS, Row, Size, Transport
 from ops.chaos.trial import STAGES
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.process import free_port
@@ -92,6 +93,8 @@ def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Resu
         arena = stack.enter_context(
             opened(servers, rabbitmq=rabbitmq, dsn=dsn, amqp=amqp, guard=trial.guard or None, log=log)
         )
+        if row.begins is not None:
+            timekeeping.prepare(arena.database, row.begins)
         arena.fleet.start(_options(trial, chance))
         load = Load(
             arena.publisher,
@@ -140,6 +143,8 @@ def _options(trial: Trial, chance: random.Random) -> list[tuple[str, ...]]:
     row = trial.row
     common: tuple[str, ...] = (*row.options, "--seed", str(trial.seed))
     workers: list[tuple[str, ...]] = [common] * row.workers
+    if row.begins is not None:
+        workers = [(*common, "--schedules", "--clock", ahead) for ahead in CLOCKS]
     if trial.point:
         workers[0] = (*common, "--crash", f"{trial.point}:{chance.randint(1, 8)}")
     if row.poisoned:
@@ -184,7 +189,10 @@ def _rage(
 
 def _drained(trial: Trial, arena: Arena, load: Load, say: Progress) -> Verdict:
     """The verdict as soon as nothing is broken any more, or what is broken when the patience is over."""
-    asked = Asked(load.acknowledged, load.unknown, load.poison, trial.row.started_once, trial.row.zombies)
+    row = trial.row
+    asked = Asked(
+        load.acknowledged, load.unknown, load.poison, row.started_once, row.zombies, ticking_since=row.begins
+    )
     until = time.monotonic() + _patience(trial).total_seconds()
     while True:
         # Looked at before: what a slow judge saw in the middle of the patience is not what is there at its end.

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from ops.chaos import faults, seams
 from ops.chaos.faults import Fault
@@ -45,6 +46,26 @@ class Row:
     clustered: bool = False
     crash_points: tuple[str, ...] = field(default=())
     drain: timedelta = timedelta(seconds=90)
+    begins: datetime | None = None
+    """By the database's clock; workers then have schedules, and each is wrong about the time by one of `CLOCKS`."""
+
+
+CLOCKS = ("3600", "-3600", "0")
+"""Seconds that the workers of a row with a clock are ahead."""
+
+
+def clock_row(name: str, begins: date) -> Row:
+    """Two days around a change of clocks in Berlin, where the schedules of the trial are at home."""
+    return Row(
+        f"clock, {name}",
+        f"two days with a change of clocks, workers an hour ahead, behind and right, one killed every 3 s; {name}",
+        Size(1_500, 25),
+        Size(120, 20),
+        lambda *_: [faults.pass_days(2), faults.kill_workers(seconds(3))],
+        guard="slots kept",
+        workers=len(CLOCKS),
+        begins=datetime.combine(begins, time(12, 1), ZoneInfo("Europe/Berlin")),
+    )
 
 
 def seconds(count: float) -> timedelta:
@@ -99,7 +120,7 @@ ROWS: tuple[Row, ...] = (
         Size(300, 100),
         Size(60, 60),
         guard="ack after claim",
-        crash_points=tuple(point for point in seams.POINTS if point != "in the takeover"),
+        crash_points=tuple(point for point in seams.POINTS if point not in seams.APART),
     ),
     Row(
         "doubt",
@@ -174,4 +195,6 @@ ROWS: tuple[Row, ...] = (
         linger=0.05,
         started_once=True,
     ),
+    clock_row("spring", date(2027, 3, 27)),
+    clock_row("autumn", date(2027, 10, 30)),
 )

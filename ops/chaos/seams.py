@@ -4,10 +4,12 @@ engine holds nothing for it.
 
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import psycopg
@@ -24,6 +26,7 @@ def _points() -> dict[str, tuple[Any, str, str]]:
     from broker import intake, outbox, perform, reading, takeover, timers
     from broker.journal import batch, records, writer
     from broker.run import synchronous
+    from broker.schedules import scheduler
     from ops.chaos import trial
 
     return {
@@ -40,6 +43,7 @@ def _points() -> dict[str, tuple[Any, str, str]]:
         "after ack": (intake.Intake, "_answered", "after"),
         "in the sweep": (timers.Timers, "sweep", "after"),
         "in the takeover": (takeover.Takeover, "_take", "after"),
+        "after a tick": (scheduler.Scheduler, "_tick", "after"),
         "while scheduling a retry": (perform.Performer, "_failed", "after"),
         "in a transaction": (batch.Batch, "write_one", "before"),
         "after a transaction's commit": (batch.Batch, "write_one", "after"),
@@ -47,6 +51,8 @@ def _points() -> dict[str, tuple[Any, str, str]]:
 
 
 POINTS = tuple(_points())
+APART = {"in the takeover", "after a tick"}
+"""A chain alone does not come by them: each has a test of its own."""
 RABBIT_ONLY = {"after publish before confirm", "after confirm before mark", "after mark"}
 """The `postgres` transport has no outbox to confirm."""
 
@@ -111,6 +117,22 @@ def _unconfirmed(future: "Future[None]", lost: bool) -> "Future[None]":
     told: Future[None] = Future()
     future.add_done_callback(lambda _: told.set_exception(PublishError("chaos: the confirm was lost")))
     return told
+
+
+def shift_clock(by: timedelta) -> None:
+    """This process is wrong about the time, as a machine without NTP is; the database is right."""
+    real_time, real_ns = time.time, time.time_ns
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + by
+
+    time.time = lambda: real_time() + by.total_seconds()
+    time.time_ns = lambda: real_ns() + int(by.total_seconds() * 1e9)
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] in ("broker", "schemas") and getattr(module, "datetime", None) is datetime:
+            setattr(module, "datetime", Shifted)  # noqa: B010
 
 
 def unconfirmed_publishing(transport: Transport) -> None:
@@ -187,12 +209,24 @@ def _without_parking() -> None:
     setattr(batch, "write_parked", lambda *_: None)  # noqa: B010
 
 
+def _without_kept_slots() -> None:
+    """A boot begins with the next slot there is, and forgets what is due: so it is with schedulers that have no memory."""
+    from broker.schedules import register
+    from broker.schedules.timetable import Timetable
+
+    def begin_anew(_connection: Any, facts: dict[str, Any], now: datetime) -> datetime:
+        return Timetable(facts["expression"], facts["timezone"]).next(now)
+
+    setattr(register, "_next", begin_anew)  # noqa: B010
+
+
 GUARDS: dict[str, Callable[[], None]] = {
     "takeover": _without_takeover,
     "inbox": _without_inbox,
     "fence": _without_fence,
     "ack after claim": _ack_first,
     "parking": _without_parking,
+    "slots kept": _without_kept_slots,
     # Of the publisher, which is in the programme's own process.
     "confirms": lambda: None,
 }

@@ -23,11 +23,12 @@ from broker.database import Database
 from broker.declare import declare
 from broker.engine import Engine
 from broker.errors import TransportUnavailableError
+from broker.schedules.register import register
 from broker.topology import Topology
 from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.rabbitmq import RabbitmqTransport
-from ops.chaos import seams
+from ops.chaos import seams, timekeeping
 from ops.chaos.trial import ACTORS, Journaled
 
 PAUSE_SECONDS = 0.25
@@ -45,11 +46,17 @@ def main() -> None:
         threads=1 if arguments.quarantine else arguments.threads,
         lease=timedelta(seconds=arguments.lease),
     )
+    if arguments.schedules:
+        # Where the database's clock is moved by months, ids made by ours look old enough to be forgotten.
+        settings = settings.model_copy(update={"dedup_window": timedelta(days=3650)})
     broker = CallboardBroker(settings.namespace)
-    broker.bind(ACTORS)
+    schedules = timekeeping.SCHEDULES if arguments.schedules else ()
+    broker.bind([*ACTORS, *([timekeeping.hear] if schedules else [])])
     transport = transport_of(settings.database, arguments.amqp)
     _arm(arguments, transport)
     _declare(settings.database, transport, broker.topology())
+    if schedules:
+        register(settings.database, schedules, [""])
     queues = [broker.topology().quarantine] if arguments.quarantine else None
     engine = Engine(
         settings,
@@ -57,6 +64,7 @@ def main() -> None:
         transport,
         name=f"{socket.gethostname()}:{os.getpid()}",
         queues=queues,
+        schedules=schedules,
         claim_ahead=not arguments.quarantine,
     )
     stop = threading.Event()
@@ -98,6 +106,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--lease", type=float, default=10, metavar="SECONDS")
     parser.add_argument("--quarantine", action="store_true")
+    parser.add_argument("--schedules", action="store_true")
+    parser.add_argument("--clock", type=float, default=0, metavar="SECONDS")
     return parser.parse_args()
 
 
@@ -105,6 +115,8 @@ def _arm(arguments: argparse.Namespace, transport: Transport) -> None:
     if arguments.crash:
         point, _, passage = arguments.crash.rpartition(":")
         seams.arm(point, int(passage))
+    if arguments.clock:
+        seams.shift_clock(timedelta(seconds=arguments.clock))
     if arguments.guard:
         seams.break_guard(arguments.guard)
     if arguments.doubt:

@@ -22,6 +22,7 @@ COMMANDS = {
     "why": "What explains an event's state, and what to do next.",
     "dead": "Dead letters: list, show, replay, discard.",
     "pipelines": "Who hears what: list, show, draw.",
+    "schedules": "What is published when: list, show, pause, resume, trigger, edit.",
     "check": "Everything that can be wrong before the first event travels.",
     "doctor": "Examine settings, servers, queues and work; each finding with its fix.",
     "settings": "What is in effect, and where it comes from.",

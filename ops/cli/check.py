@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
+from rich.table import Table
 
 from broker import Actor, Concurrency, Policies
 from broker.broker import CallboardBroker
@@ -14,7 +15,7 @@ from schemas import Event
 
 
 def check() -> None:
-    """Check the wiring of all loaded actors and pipelines; exit status 1 if something is wrong. Lists them otherwise."""
+    """Check the wiring of all that is loaded; exit status 1 if something is wrong. Lists it otherwise."""
     settings = settings_of_command()
     app = loaded(settings)
     CallboardBroker(settings.namespace, app.middleware).bind(app.actors)
@@ -46,9 +47,30 @@ def _show(app: App) -> None:
         out.print()
         chains = [(p.name, " → ".join(actor.name for actor in p.actors)) for p in app.pipelines]
         out.print(table(["PIPELINE", "ACTORS"], chains))
+    if app.schedules:
+        out.print()
+        out.print(schedules_of(app))
     out.print()
-    out.print(
-        f"{len(actors)} actors, {len(rows)} events, {len(app.pipelines)} pipelines: no faults", style="green"
+    counts = f"{len(actors)} actors, {len(rows)} events, {len(app.pipelines)} pipelines"
+    timed = f", {len(app.schedules)} schedules" if app.schedules else ""
+    out.print(f"{counts}{timed}: no faults", style="green")
+
+
+def schedules_of(app: App) -> Table:
+    """What the code declares; what is in effect, `callboard schedules` tells."""
+    found = sorted(app.schedules, key=lambda schedule: schedule.name)
+    return table(
+        ["SCHEDULE", "CRON", "TIME ZONE", "PUBLISHES", "HEARD BY"],
+        [
+            (
+                each.name,
+                each.expression,
+                each.timezone,
+                each.kind.event_type,
+                _names(_hearers(app, each.kind)),
+            )
+            for each in found
+        ],
     )
 
 

@@ -16,6 +16,10 @@ def pipelines() -> list[str]:
     return _names(lambda app: (pipeline.name for pipeline in app.pipelines))
 
 
+def schedules() -> list[str]:
+    return _names(lambda app: (schedule.name for schedule in app.schedules))
+
+
 def events() -> list[str]:
     return _names(lambda _: (kind.event_type for kind in registered()))
 

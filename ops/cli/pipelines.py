@@ -9,7 +9,7 @@ from broker import ConfigurationError, Pipeline
 from broker.wiring import nearest
 from ops import pipeline_picture
 from ops.cli import completion
-from ops.cli.check import policies_of
+from ops.cli.check import policies_of, schedules_of
 from ops.cli.screen import console, table
 from ops.cli.session import loaded, settings_of_command
 
@@ -23,12 +23,17 @@ Svg = Annotated[bool, typer.Option("--svg", help="As a picture, for a file: > pi
 def pipelines(ctx: typer.Context, mermaid: Mermaid = False, svg: Svg = False) -> None:
     if ctx.invoked_subcommand is not None:
         return
-    found = loaded(settings_of_command()).pipelines
+    house = loaded(settings_of_command())
+    found = house.pipelines
     if mermaid or svg:
         _draw(found, mermaid=mermaid, svg=svg)
         return
     rows = [(p.name, " → ".join(actor.name for actor in p.actors)) for p in found]
-    console().print(table(["PIPELINE", "ACTORS"], rows) if rows else "no pipelines are declared")
+    out = console()
+    out.print(table(["PIPELINE", "ACTORS"], rows) if rows else "no pipelines are declared")
+    if house.schedules:
+        out.print()
+        out.print(schedules_of(house))
 
 
 @app.command()

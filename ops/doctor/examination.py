@@ -46,6 +46,7 @@ CHECKS = (
     Check("consumers", queues.consumers, ("tables", "rabbitmq")),
     Check("due-runs", work.due_runs, ("tables",)),
     Check("outbox", work.outbox, ("tables",)),
+    Check("schedules", work.schedules, ("tables",)),
     Check("workers", work.workers, ("tables",)),
     Check("leader", work.leader, ("tables",)),
     Check("orphans", work.orphans, ("tables",)),

@@ -13,6 +13,11 @@ VERY_LATE = timedelta(minutes=1)
 # Served by run_due and outbox_due.
 _DUE = "select count(*), clock() - min(due_at) from run where due_at < clock()"
 _OUTBOX = "select count(*), clock() - min(send_at) from outbox where send_at < clock()"
+# Served by schedule_due.
+_SCHEDULES = """
+select name, error, clock() - next_at from schedule
+where paused_at is null and retired_at is null and (error is not null or next_at < clock() - %(late)s::interval)
+order by name"""
 _ORPHANS = """
 select coalesce(array_agg(r.id::text), '{}') from run r
 where r.status = 'running' and not exists (select from worker w where w.id = r.worker)"""
@@ -39,6 +44,23 @@ def outbox(patient: Patient) -> Remarks:
         "event(s) in the outbox",
         "is RabbitMQ up? Else start a worker, whose leader sends them",
     )
+
+
+def schedules(patient: Patient) -> Remarks:
+    found = patient.db.execute(_SCHEDULES, {"late": LATE}).fetchall()
+    for name, error, late in found:
+        if error is not None:
+            yield fail(
+                f"schedule {name} cannot make its event: {error}",
+                "correct its function and restart the workers; what fell due meanwhile follows its policy",
+            )
+        else:
+            yield fail(
+                f"schedule {name} is late by {rough(late)}",
+                f"start a worker whose code declares it; or `callboard schedules pause {name}`",
+            )
+    if not found:
+        yield ok("no schedule is late or failing")
 
 
 def workers(patient: Patient) -> Remarks:

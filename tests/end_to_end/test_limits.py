@@ -3,7 +3,7 @@
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,7 +52,7 @@ class Press:
         return self.rows(statement)[0][0]
 
     @contextmanager
-    def works(self, folder: Path, processes: int, threads: int) -> Iterator[Runner]:
+    def works(self, folder: Path, processes: int, threads: int) -> Generator[Runner]:
         folder.mkdir(exist_ok=True)
         settings = {"APPS": "tests.support.press", "THREADS": str(threads)}
         if self.amqp:

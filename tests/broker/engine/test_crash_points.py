@@ -5,7 +5,7 @@ import pytest
 from broker.database import Database
 from broker.outbox import HOLD
 from ops.chaos.oracle import Oracle
-from ops.chaos.seams import CRASHED, POINTS, RABBIT_ONLY
+from ops.chaos.seams import APART, CRASHED, POINTS, RABBIT_ONLY
 from ops.chaos.trial import TrialBegun
 from schemas import Event
 from tests.support.trial_fleet import prepared, publish_all, ready, settle, worker
@@ -13,7 +13,7 @@ from tests.support.trial_fleet import prepared, publish_all, ready, settle, work
 EVENTS = 12
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if point != "in the takeover"])
+@pytest.mark.parametrize("point", [point for point in POINTS if point not in APART])
 def test_a_crash_loses_and_doubles_nothing(point: str, amqp: str, database: Database) -> None:
     if not amqp and point in RABBIT_ONLY:
         pytest.skip("the postgres transport has no outbox to confirm")

@@ -32,6 +32,23 @@ def test_an_outbox_that_nobody_sends_is_found(house: House) -> None:
     assert house.examine().of("outbox")[0] == "fail"
 
 
+SCHEDULE = """
+insert into schedule (name, app, event_type, expression, timezone, missed, grace, catch_up, declared_at, next_at, error)
+values ('nightly', '', 'line.spoken', '@daily', 'UTC', 'one', '1 min', 100, clock(), clock() - %(late)s::interval, %(error)s)"""
+
+
+def test_a_schedule_that_nobody_ticks_is_found(house: House) -> None:
+    house.sql(SCHEDULE, late=HOUR, error=None)
+    state, words = house.examine().of("schedules")
+    assert state == "fail" and words.startswith("schedule nightly is late by 1 h")
+
+
+def test_a_schedule_whose_event_cannot_be_made_is_found(house: House) -> None:
+    house.sql(SCHEDULE, late=HOUR, error="ValueError: no bell")
+    state, words = house.examine().of("schedules")
+    assert state == "fail" and words.startswith("schedule nightly cannot make its event: ValueError: no bell")
+
+
 def test_a_running_run_whose_worker_is_gone_is_found(house: House) -> None:
     run = house.run("running", worker=uuid7())
     state, words = house.examine().of("orphans")

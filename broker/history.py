@@ -43,7 +43,6 @@ __all__ = [
     "list_runs",
     "messages_of_chain",
     "messages_of_event",
-    "open_letters",
     "place_in_line",
     "runs_of",
     "story",
@@ -79,13 +78,6 @@ select id, created_at, reason, queue, actor, run_id, rerun, event_type, field, s
 from dead_letter"""
 _LETTERS_OF_RUN = f"{_LETTER} where run_id = %s order by created_at"  # dead_letter_run
 _LETTERS_OF_EVENT = f"{_LETTER} where event_id = %s order by created_at"  # dead_letter_event
-# `dead_letter_open` serves this; events that nobody hears are wanted only by name.
-_OPEN = """
-select id from dead_letter
-where settled_at is null and (%(reason)s::text is null or reason = %(reason)s)
-  and (%(reason)s::text is not null or reason <> 'unheard') and (%(actor)s::text is null or actor = %(actor)s)
-order by created_at"""
-
 # What has not been claimed yet is in one of two tables, found by a header: both are as small as the backlog.
 _ON_THE_WAY = """
 select headers ->> 'cloudEvents_id' as event_id, routing_key as queue, 'outbox' as place, send_at as since,
@@ -174,14 +166,6 @@ def story(connection: Connection, run: RunRow) -> RunStory:
 def letters_of_event(connection: Connection, event_id: str) -> list[LetterLine]:
     """Oldest first, settled ones too."""
     return _rows(connection, LetterLine, _LETTERS_OF_EVENT, (event_id,))
-
-
-def open_letters(
-    connection: Connection, *, reason: str | None = None, actor: str | None = None
-) -> list[UUID]:
-    """Ids of the dead letters that wait for somebody, oldest first. Unheard events only by their reason."""
-    rows = connection.execute(_OPEN, {"reason": reason, "actor": actor}).fetchall()
-    return [id for (id,) in rows]
 
 
 def messages_of_event(connection: Connection, event_id: str) -> list[OnTheWay]:

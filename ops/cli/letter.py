@@ -1,6 +1,5 @@
 """One dead letter as a person reads it."""
 
-import contextlib
 import json
 
 from rich.console import Console
@@ -14,7 +13,10 @@ BODY_LIMIT = 4_000
 
 def show_letter(out: Console, letter: Letter) -> None:
     out.print(f"{letter.actor or letter.queue or 'no queue'}: {letter.reason}", style="bold red")
-    settled = f"{letter.settled_as} {clock(letter.settled_at)}" if letter.settled_at is not None else "no"
+    settled = "no"
+    if letter.settled_at is not None:
+        settled = f"{letter.settled_as} {clock(letter.settled_at)}"
+        settled += f" by {letter.settled_by}" if letter.settled_by else ""
     event = " ".join(part for part in (letter.event_type, letter.event_id) if part)
     out.print(
         facts(
@@ -45,6 +47,10 @@ def show_letter(out: Console, letter: Letter) -> None:
         out.print(table(["ATTEMPT", "FAILED AT", "ERROR"], rows))
     out.print()
     out.print(_payload(letter), soft_wrap=True)
+    if letter.edited is not None:
+        out.print()
+        out.print("replayed with", style="bold")
+        out.print(_short(json.dumps(letter.edited, ensure_ascii=False, indent=2)), soft_wrap=True)
     if letter.settled_at is None:
         out.print()
         out.print(f"callboard dead replay {letter.id}", style="dim", soft_wrap=True)
@@ -52,13 +58,13 @@ def show_letter(out: Console, letter: Letter) -> None:
 
 
 def _payload(letter: Letter) -> str:
-    text = (letter.body or b"").decode(errors="replace")
-    with contextlib.suppress(ValueError):
-        event = letter.event if letter.event is not None else json.loads(text)
-        text = json.dumps(event, ensure_ascii=False, indent=2)
+    if letter.payload is None:
+        return _short((letter.body or b"").decode(errors="replace"))
+    return _short(json.dumps(letter.payload, ensure_ascii=False, indent=2))
+
+
+def _short(text: str) -> str:
     shown = printable(text[:BODY_LIMIT])
-    return (
-        shown
-        if len(text) <= BODY_LIMIT
-        else f"{shown}\n… {len(text) - BODY_LIMIT} more characters: --json has them"
-    )
+    if len(text) <= BODY_LIMIT:
+        return shown
+    return f"{shown}\n… {len(text) - BODY_LIMIT} more characters: --json has them"

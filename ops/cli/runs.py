@@ -4,12 +4,14 @@ from typing import Annotated
 
 import typer
 
-from broker import CallboardError
+from broker import CallboardError, reopen
 from broker.errors import NotFoundError
 from broker.history import STATUSES, RunRow, chain, list_runs, runs_of, story
+from broker.reopen import Again
 from broker.wiring import nearest
+from ops.cli.choosing import Data, FromStep, Who, edited, person
 from ops.cli.screen import Cell, ago, console, emit_json, one_line, status, table, took
-from ops.cli.session import connected, settings_of_command
+from ops.cli.session import connected, loaded, settings_of_command
 from ops.cli.timeline import show_chain, show_story
 
 app = typer.Typer(help="List runs, newest first; `show` tells one with everything that happened to it.")
@@ -70,6 +72,28 @@ def show(
     for told in stories:
         show_story(out, told)
     show_chain(out, whole, {run.id for run in found})
+
+
+@app.command()
+def rerun(
+    id: Annotated[str, typer.Argument(metavar="RUN_ID")],
+    from_step: FromStep = None,
+    data: Data = None,
+    edit: Annotated[bool, typer.Option("--edit", help="Change the payload in $EDITOR first.")] = False,
+    by: Who = None,
+) -> None:
+    """Run a finished run again, from the start or from a step whose earlier ones are kept. What it publishes are new events."""
+    settings = settings_of_command()
+    if data is not None or edit:
+        loaded(settings)
+    with connected(settings) as connection:
+        run = next((run for run in runs_of(connection, id) if str(run.id) == id), None)
+        if run is None:
+            raise NotFoundError(f"no run {id}: `callboard runs` lists the newest")
+        payload = edited(data, edit=edit, original=run.event)
+        reopen.rerun(connection, run.id, Again(person(by), from_step, steps=False, event=payload))
+    where = f"from step {from_step!r}" if from_step else "from the start"
+    console().print(f"run {id} goes on {where}; callboard runs show {id}")
 
 
 def _row(run: RunRow) -> list[Cell]:

@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from broker import Backoff, Run, Settings, actor
-from broker.dead_letters import replay
+from broker.dead_letters import Filter, open_letters, replay
 from broker.errors import CallboardError
-from broker.history import list_runs, open_letters
+from broker.history import list_runs
+from broker.reopen import Again
 from broker.testing import Stage
 from ops.web.server import serving
 from schemas import Event
@@ -101,7 +102,7 @@ def test_errors_are_told_as_text_with_the_wait_and_the_dead_letter(
     assert "attempts used up: callboard dead show" in browser.get(f"/runs/{event}").text
 
     with stage.database.once("test") as connection:
-        replay(connection, open_letters(connection))
+        replay(connection, open_letters(connection, Filter()), Again("tester"))
     stage.drain()
     replayed = browser.get(f"/runs/{event}").text
     assert "attempt 1, replay 1" in replayed

@@ -16,6 +16,7 @@ from actors.orders.generate import generate
 from broker import dead_letters
 from broker.database import Database
 from broker.migrate import engine_migrations, migrate
+from broker.reopen import Again
 from broker.testing import Stage
 from schemas.orders import Customization, OrderPaid
 from tests.actors.orders.conftest import Studio
@@ -170,7 +171,7 @@ def test_an_order_that_nobody_can_make_is_a_dead_letter_at_once_and_its_replay_c
 
         studio.refuse = lambda variant, before: None
         with play.database.once("replay") as connection:
-            dead_letters.replay(connection, [letter])
+            dead_letters.replay(connection, [letter], Again("tester"))
         play.drain()
         assert order(play) == ("completed", None)
         assert [status for _, status, _ in variants(play)] == ["complete"] * 3
@@ -223,7 +224,7 @@ def test_an_acceptance_that_was_given_up_leaves_a_failed_order_that_a_replay_acc
         with play.database.once("test") as connection:
             connection.execute("alter table orders.song_order drop constraint shut")
             [(letter,)] = connection.execute("select id from dead_letter").fetchall()
-            dead_letters.replay(connection, [letter])
+            dead_letters.replay(connection, [letter], Again("tester"))
         play.drain()
         assert order(play) == ("completed", None)
 

@@ -13,6 +13,7 @@ from actors.pages.fail import fail
 from actors.pages.model_analyser import ModelAnalyser
 from actors.pages.scan import scan
 from broker import dead_letters
+from broker.reopen import Again
 from broker.testing import Stage
 from schemas.pages import PageAnalyzeRequested, PageScanRequested, ScannedPage
 from tests.actors.stages import stage
@@ -187,7 +188,7 @@ def test_a_page_that_fails_three_times_is_failed_and_whole_again_after_a_replay(
         open_web.routes["/"] = lambda call: call.page(PAGE)
         with play.database.once("replay") as connection:
             [(letter,)] = connection.execute("select id from dead_letter").fetchall()
-            assert dead_letters.replay(connection, [letter]) == [letter]
+            assert dead_letters.replay(connection, [letter], Again("tester")) == [letter]
         play.drain()
         assert statuses(play, event.page_id) == [("completed", None)]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from broker.dead_letters import list_letters, replay
+from broker.dead_letters import Filter, list_letters, open_letters, replay
+from broker.reopen import Again
 from broker.testing import Stage
 from broker.transports.base import WireMessage
 from tests.support import cast
@@ -32,12 +33,12 @@ def statuses(stage: Stage) -> list[tuple[Any, ...]]:
 
 def letters(stage: Stage, **options: Any) -> list[tuple[str, str | None]]:
     with stage.database.once("test") as connection:
-        return sorted((letter.reason, letter.field) for letter in list_letters(connection, **options))
+        return sorted((letter.reason, letter.field) for letter in list_letters(connection, Filter(**options)))
 
 
 def replay_all(stage: Stage) -> int:
     with stage.database.once("test") as connection:
-        return len(replay(connection, [letter.id for letter in list_letters(connection, everything=True)]))
+        return len(replay(connection, open_letters(connection, Filter(unheard=True)), Again("tester")))
 
 
 def test_a_chain_completes_and_its_result_is_kept(make_stage: MakeStage) -> None:
@@ -252,7 +253,7 @@ def test_a_time_limit_really_stops_the_work(make_stage: MakeStage, how: str, who
 def test_an_event_nobody_hears_is_kept_and_can_be_replayed(make_stage: MakeStage) -> None:
     stage = make_stage([cast.call, cast.answer])
     stage.publish(cast.CastUnheard(n=1))
-    eventually(lambda: letters(stage, everything=True) == [("unheard", "type")])
+    eventually(lambda: letters(stage, unheard=True) == [("unheard", "type")])
     assert letters(stage) == []
 
 
@@ -275,8 +276,8 @@ def test_what_cannot_be_read_is_parked_and_names_the_field(make_stage: MakeStage
             )
         ]
     )
-    eventually(lambda: len(letters(stage, everything=True)) == 5)
-    found = dict(letters(stage, everything=True))
+    eventually(lambda: len(letters(stage, unheard=True)) == 5)
+    found = dict(letters(stage, unheard=True))
     assert (
         found["invalid payload"] == "n"
         and found["unknown version"] == "schemaversion"
@@ -289,7 +290,7 @@ def test_what_cannot_be_read_is_parked_and_names_the_field(make_stage: MakeStage
 def test_a_parked_payload_runs_after_its_cause_is_fixed(make_stage: MakeStage) -> None:
     stage = make_stage([cast.answer])
     stage.publish(cast.CastCalled(n=3))
-    eventually(lambda: letters(stage, everything=True) == [("unheard", "type")])
+    eventually(lambda: letters(stage, unheard=True) == [("unheard", "type")])
     stage.engine.stop(timedelta(seconds=5))
     again = make_stage([cast.call, cast.answer])
     assert replay_all(again) == 1

@@ -10,7 +10,7 @@ import dramatiq
 import pytest
 from dramatiq.middleware import SkipMessage
 
-from broker.dead_letters import list_letters
+from broker.dead_letters import Filter, list_letters
 from broker.testing import Stage
 from broker.transports.base import WireMessage
 from tests.support import cast
@@ -34,7 +34,7 @@ def statuses(stage: Stage) -> list[tuple[Any, ...]]:
 
 def letters(stage: Stage, **options: Any) -> list[tuple[str, str | None]]:
     with stage.database.once("test") as connection:
-        return sorted((letter.reason, letter.field) for letter in list_letters(connection, **options))
+        return sorted((letter.reason, letter.field) for letter in list_letters(connection, Filter(**options)))
 
 
 class Broken(dramatiq.Middleware):

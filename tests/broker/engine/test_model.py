@@ -36,6 +36,7 @@ from broker.journal.intents import (
     Resume,
 )
 from broker.journal.writer import Journal
+from broker.reopen import Again
 from broker.takeover import Takeover
 from schemas import wrap
 from tests.broker.engine.test_journal import Noted, batch_for
@@ -162,8 +163,10 @@ class Machine(RuleBasedStateMachine):
             "select id from dead_letter where run_id = %s and settled_at is null", (run.id,)
         )
         with self.database.once("model") as connection:
-            assert dead_letters.replay(connection, [letter]) == [letter]
-            assert dead_letters.replay(connection, [letter]) == [], "two people replay it once"
+            assert dead_letters.replay(connection, [letter], Again("tester")) == [letter]
+            assert dead_letters.replay(connection, [letter], Again("tester")) == [], (
+                "two people replay it once"
+            )
         [(run.status, run.fence, run.attempt)] = self.rows(
             "select status, fence, attempt from run where id = %s", (run.id,)
         )

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import psycopg
@@ -183,7 +184,8 @@ def _kill(arena: Arena, pid: int) -> None:
                 _await_resumption(arena, connection, held)
     except psycopg.OperationalError:
         # PostgreSQL is being restarted by another fault of this row: kill without a measurement.
-        arena.fleet.signal(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            arena.fleet.signal(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
 

@@ -14,7 +14,7 @@ from rich.progress import track
 from broker import CallboardError, dead_letters
 from broker.dead_letters import Filter, Letter
 from broker.reopen import Again
-from ops.cli.choosing import (
+from ops.choosing import (
     By,
     Data,
     Error,

@@ -9,7 +9,7 @@ from broker.errors import NotFoundError
 from broker.history import STATUSES, RunRow, chain, list_runs, runs_of, story
 from broker.reopen import Again
 from broker.wiring import nearest
-from ops.cli.choosing import Data, FromStep, Who, edited, person
+from ops.choosing import Data, FromStep, Who, edited, person
 from ops.cli.screen import Cell, ago, console, emit_json, one_line, status, table, took
 from ops.cli.session import connected, loaded, settings_of_command
 from ops.cli.timeline import show_chain, show_story

@@ -138,7 +138,8 @@ class Journal:
                 )
             except Exception as error:
                 tries += 1
-                if not _to_be_repeated(error, self._connection) or self._blames_a_write(pairs, tries):
+                blamed = self._blames_a_write(pairs, tries) or (tries >= BLAME_AFTER and self._answers(error))
+                if blamed or not _to_be_repeated(error, self._connection):
                     return self._divide(pairs, error, repeated=repeated)
                 repeated = True
                 self._lost(error)
@@ -156,6 +157,12 @@ class Journal:
         (a foreign table whose server is away), so after a few repeats its record is told apart from the others."""
         answers = self._connection is not None and not self._connection.broken
         return tries >= BLAME_AFTER and answers and any(_has_writes(intent) for intent, _ in pairs)
+
+    def _answers(self, error: Exception) -> bool:
+        """Whether an error without a state came over a connection that still stands, again and again: then it hides a data error
+        (psycopg tells of an aborted pipeline before it tells why)."""
+        stateless = not isinstance(error, psycopg.Error) or error.sqlstate is None
+        return stateless and self._connection is not None and not self._connection.closed
 
     def _divide(self, pairs: Sequence[tuple[Intent, Settle]], error: Exception, *, repeated: bool) -> None:
         state = error.sqlstate if isinstance(error, psycopg.Error) else None
@@ -245,11 +252,15 @@ def _has_writes(intent: Intent) -> bool:
 
 
 def _to_be_repeated(error: Exception, connection: psycopg.Connection | None) -> bool:
+    """What has no state, or comes over a connection that is lost, says nothing of the intents: the commit may have happened, and
+    to refuse them would leave runs that nobody performs (seen with sessions that were ended under load: the connection did not
+    count as closed yet)."""
+    if connection is not None and connection.closed:
+        return True
     if not isinstance(error, psycopg.Error):
         return False
     if error.sqlstate is None:
-        lost = connection is None or connection.closed or connection.broken
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return error.sqlstate.startswith(_REPEAT)
 
 

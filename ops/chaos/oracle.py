@@ -16,7 +16,7 @@ from ops.chaos.trial import STAGES, TABLES
 
 _EFFECTS = "select n, stage, times from trial.effect"
 _UNFINISHED = "select distinct (event->>'n')::int from run where finished_at is null"
-_DEAD = "select reason from dead_letter where settled_at is null"
+_DEAD = "select reason, min(error), count(*) from dead_letter where settled_at is null group by reason order by reason"
 _LEFT = "select (select count(*) from outbox) + (select count(*) from delivery)"
 
 # A body notes its start; a step's row says when its result was written, in the commit that keeps it. A start after that is a
@@ -154,9 +154,11 @@ class Oracle:
         return tick_faults(self.database, since) if since is not None else ()
 
     def _left_over(self, poison: Mapping[str, int]) -> Iterable[str]:
-        dead = Counter(reason for (reason,) in self._rows(_DEAD))
-        if dead != Counter(poison):
+        rows = self._rows(_DEAD)
+        dead = {reason: count for reason, _, count in rows}
+        if Counter(dead) != Counter(poison):
             yield f"I5 dead letters: {_counted(dead)}, planned: {_counted(poison)}"
+            yield from (f"   {reason}: {error}" for reason, error, _ in rows if reason not in poison)
         if left := self._rows(_LEFT)[0][0]:
             yield f"I9 outbox and deliveries not empty: {left}"
 

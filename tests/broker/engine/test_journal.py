@@ -149,6 +149,31 @@ def test_an_unanswered_commit_is_repeated_and_its_effects_happen_once(database: 
         journal.close()
 
 
+class DoubtfulBatch(Batch):
+    """The first commit of a claim happens, and its answer is an error without a state over a connection that seems to stand."""
+
+    doubted = False
+
+    def apply(self, connection: psycopg.Connection, intents: Any, **options: Any) -> Any:
+        answers = super().apply(connection, intents, **options)
+        if not self.doubted and any(isinstance(intent, Claim) for intent in intents):
+            self.doubted = True
+            raise psycopg.OperationalError("consuming input failed")
+        return answers
+
+
+def test_a_claim_whose_commit_is_in_doubt_is_not_refused(database: Database) -> None:
+    batch = DoubtfulBatch(batch_for().identity, NoDoors(), NoOutbox())
+    journal = Journal(database, batch, on_crash=lambda: None)
+    journal.start()
+    try:
+        run = ask(journal, claim("in doubt"))
+        assert isinstance(run, ClaimedRun) and batch.doubted
+        assert rows(database, "select id, status from run") == [(run.id, "running")]
+    finally:
+        journal.close()
+
+
 def test_a_data_error_hits_the_guilty_one_alone(database: Database, journal: Journal) -> None:
     with database.once("test") as connection:
         connection.execute("create table effect (n int primary key)")

@@ -39,7 +39,9 @@ def test_fifty_thousand_delayed_events_take_no_memory_and_no_time(
         eventually(lambda: FRESH in workers.oracle.executions("begin", "one"), 20)
         waited = monotonic() - published
         with workers.oracle.database.once("test") as connection:
-            row = connection.execute("select count(*) from outbox where send_at > clock()").fetchone()
+            row = connection.execute(
+                "select count(*) from outbox where send_at > clock() and held_by is null"
+            ).fetchone()
         assert set(workers.oracle.executions("begin", "one")) == {*range(WARM), FRESH}
     assert row == (DELAYED,)
     assert waited < 2

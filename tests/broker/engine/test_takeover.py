@@ -27,7 +27,7 @@ def test_after_kill_9_another_worker_goes_on_at_once(amqp: str, database: Databa
     with worker(database.url, amqp) as doomed:
         ready(doomed)
         # Before the other is there: otherwise that one may have taken them all.
-        publish_all(database, amqp, [TrialBegun(n=n, linger_seconds=3) for n in range(4)])
+        publish_all(database, amqp, [TrialBegun(n=n, linger_seconds=10) for n in range(4)])
         eventually(lambda: running(oracle, "linger") == 4, 20)
         with worker(database.url, amqp) as other:
             ready(other)

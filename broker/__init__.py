@@ -3,7 +3,7 @@
 from broker.actor import Actor, Chain, actor
 from broker.backoff import AI_API, DEFAULT, EMAIL, NO_RETRY, SALLA_API, SCRAPER, Backoff
 from broker.environment import EnvironmentSettings
-from broker.errors import CallboardError, ConfigurationError, PublishError, StepFailed
+from broker.errors import CallboardError, ConfigurationError, InvokeFailed, PublishError, StepFailed
 from broker.middleware.base import Door, Policy, Visit
 from broker.outcomes import Failed, Ok, Result
 from broker.policies import Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
@@ -13,11 +13,13 @@ from broker.run.asynchronous import AsyncRun
 from broker.run.synchronous import Run
 from broker.settings import Settings, load_settings
 from broker.signals import NonRetriable, Postpone, RetryAfter
+from broker.waiting import Elapsed, Wait, after, invocation, on, until
 from broker.wiring import Pipeline
 
 __all__ = [
     "actor",
     "Actor",
+    "after",
     "AI_API",
     "AsyncRun",
     "Backoff",
@@ -27,14 +29,18 @@ __all__ = [
     "ConfigurationError",
     "DEFAULT",
     "Door",
+    "Elapsed",
     "EMAIL",
     "EnvironmentSettings",
     "Failed",
     "Idempotency",
+    "invocation",
+    "InvokeFailed",
     "load_settings",
     "NO_RETRY",
     "NonRetriable",
     "Ok",
+    "on",
     "Pipeline",
     "Policies",
     "Policy",
@@ -53,5 +59,7 @@ __all__ = [
     "Singleton",
     "StepFailed",
     "Throttle",
+    "until",
     "Visit",
+    "Wait",
 ]

@@ -155,8 +155,9 @@ def actor(
     """Declare a function as an actor.
 
     The first parameter's annotation is the trigger (a union hears several types); the return annotation and `publishes` say
-    what comes out; `waits_for` names the events that its body waits for. `aliases` keep a renamed actor's identity. Raises ConfigurationError for an unknown option, a missing
-    annotation, a key path the event does not have, or a limit that is not positive.
+    what comes out; `waits_for` names the events that its body waits for. `aliases` keep a renamed actor's identity. Raises
+    ConfigurationError for an unknown option, a missing annotation, a key path the event does not have, or a limit that is not
+    positive.
     """
     for name in misspelt:
         near = difflib.get_close_matches(name, OPTIONS, 1)

@@ -146,7 +146,8 @@ class CallboardBroker(Broker):
         """Raises ConfigurationError for an actor that no worker of this application performs."""
         if actor.name not in self.declared:
             raise ConfigurationError(
-                f"{actor.name} is invoked and is not loaded: put its file under actors/<domain>/, or name its package in CALLBOARD_APPS"
+                f"{actor.name} is invoked and is not loaded: put its file under actors/<domain>/, "
+                "or name its package in CALLBOARD_APPS"
             )
         return self.queue_of(actor)
 

@@ -31,8 +31,8 @@ class Topology:
     queues: tuple[str, ...]
     bindings: tuple[Binding, ...]
     awaited: tuple[str, ...] = ()
-    """Event types that runs wait for. Their bindings are never stale: another application of the namespace may have made them, and
-    an event that is recorded in vain costs a row for a day."""
+    """Event types that runs wait for. Their bindings are never stale: another application of the namespace may have made them,
+    and an event that is recorded in vain costs a row for a day."""
 
     @property
     def events(self) -> str:

@@ -1,5 +1,5 @@
-"""The leader's look at waits for what no commit has told: children that ended outside the journal or never became a run, and waits
-of runs that are over.
+"""The leader's look at waits for what no commit has told: children that ended outside the journal or never became a run, and
+waits of runs that are over.
 """
 
 import time

@@ -240,8 +240,8 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A record is committed. `held` False: the fence was lost and nothing of it was written. `child`: it ended a run that another one
-    has invoked."""
+    """A record is committed. `held` False: the fence was lost and nothing of it was written. `child`: it ended a run that
+    another one has invoked."""
 
     held: bool
     child: bool = False

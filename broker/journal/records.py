@@ -30,7 +30,8 @@ _HOLD_AND_STEP = f"""
 with held as ({_HOLD}),
 written as (
     insert into step (run_id, name, occurrence, status, tries, due_at, result, error, attempt, started_at, finished_at)
-    select run_id, name, occurrence, status, tries, least(at, clock() + delay), result, error, attempt, clock() - duration, clock()
+    select run_id, name, occurrence, status, tries, least(at, clock() + delay), result, error, attempt, clock() - duration,
+           clock()
     from unnest(%b::uuid[], %b::text[], %b::int[], %b::text[], %b::int[], %b::interval[], %b::jsonb[], %b::text[],
                 %b::int[], %b::interval[], %b::timestamptz[])
          as s (run_id, name, occurrence, status, tries, delay, result, error, attempt, duration, at)

@@ -1,5 +1,5 @@
-"""How waits are written, met and settled within one batch. An event and those who wait for it both write first and look after, under
-an advisory lock on (type, bucket of the match key), so neither misses the other.
+"""How waits are written, met and settled within one batch. An event and those who wait for it both write first and look
+after, under an advisory lock on (type, bucket of the match key), so neither misses the other.
 
     open ── settled ── (the step is over) ── its outcomes are the step's result, its run is woken
     held ─┘   └ one more of the step's held children leaves with the same commit
@@ -38,7 +38,8 @@ select w.run_id, w.name, w.occurrence, w.place, w.kind, w.what, w.match_key,
        case when w.held then 'held' else 'open' end, w.message_id, w.queue, w.body, w.headers
 from unnest(%b::uuid[], %b::text[], %b::int[], %b::int[], %b::text[], %b::text[], %b::text[], %b::jsonb[], %b::bool[],
             %b::timestamptz[], %b::interval[], %b::bool[], %b::uuid[], %b::text[], %b::bytea[], %b::jsonb[])
-     as w (run_id, name, occurrence, place, kind, what, match_key, also, needs_all, at, delay, held, message_id, queue, body, headers)
+     as w (run_id, name, occurrence, place, kind, what, match_key, also, needs_all, at, delay, held, message_id, queue, body,
+           headers)
      join step s on s.run_id = w.run_id and s.name = w.name and s.occurrence = w.occurrence and s.status = 'waiting'
 on conflict do nothing"""
 

@@ -4,6 +4,7 @@ With `--crash` the process ends without warning (`os._exit`) at the N-th passage
 """
 
 import argparse
+import importlib
 import logging
 import os
 import signal
@@ -28,7 +29,7 @@ from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.rabbitmq import RabbitmqTransport
 from ops.chaos import seams
-from ops.chaos.trial import ACTORS, Journaled
+from ops.chaos.trial import Journaled
 
 PAUSE_SECONDS = 0.25
 
@@ -46,7 +47,7 @@ def main() -> None:
         lease=timedelta(seconds=arguments.lease),
     )
     broker = CallboardBroker(settings.namespace)
-    broker.bind(ACTORS)
+    broker.bind(importlib.import_module(arguments.cast).ACTORS)
     transport = transport_of(settings.database, arguments.amqp)
     _arm(arguments, transport)
     _declare(settings.database, transport, broker.topology())
@@ -90,6 +91,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("dsn")
     parser.add_argument("amqp", nargs="?", default="")
     parser.add_argument("--namespace", default="callboard")
+    parser.add_argument(
+        "--actors", default="", metavar="MODULE", help="those of a module, not the trial chain"
+    )
     parser.add_argument("--crash", default="", metavar="POINT:N")
     parser.add_argument("--break", dest="guard", choices=seams.GUARDS)
     parser.add_argument("--doubt", type=float, default=0, metavar="SHARE")

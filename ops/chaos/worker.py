@@ -91,9 +91,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("dsn")
     parser.add_argument("amqp", nargs="?", default="")
     parser.add_argument("--namespace", default="callboard")
-    parser.add_argument(
-        "--actors", default="", metavar="MODULE", help="those of a module, not the trial chain"
-    )
+    parser.add_argument("--cast", default="ops.chaos.trial", metavar="MODULE")
     parser.add_argument("--crash", default="", metavar="POINT:N")
     parser.add_argument("--break", dest="guard", choices=seams.GUARDS)
     parser.add_argument("--doubt", type=float, default=0, metavar="SHARE")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 
 from psycopg import Connection
 
@@ -12,12 +13,14 @@ from broker.history import (
     LetterLine,
     OnTheWay,
     RunRow,
+    WaitLine,
     WorkerRow,
     hearers,
     key_holder,
     letters_of_event,
     messages_of_event,
     runs_of,
+    waits_of,
     workers,
 )
 from broker.topology import DEFAULT_NAMESPACE
@@ -37,6 +40,8 @@ class Evidence:
     workers: Sequence[WorkerRow] = ()
     holders: dict[str, str] = field(default_factory=dict[str, str])
     """Run id of a skipped run → run that holds its idempotency key."""
+    waits: dict[UUID, Sequence[WaitLine]] = field(default_factory=dict[UUID, Sequence[WaitLine]])
+    """Run → what it waits for, for those that wait for an event or another run."""
     attempts: dict[str, int] = field(default_factory=dict[str, int])
     """Actor → attempts it is allowed, for the actors that are loaded here."""
     lease: timedelta = timedelta(seconds=10)
@@ -67,6 +72,7 @@ def look(connection: Connection, settings: Settings, app: App, reference: str) -
         queues=hearers(connection, known) if known else (),
         workers=workers(connection),
         holders=_holders(connection, app, runs),
+        waits={run.id: waits_of(connection, run.id) for run in runs if run.status == "waiting"},
         attempts={actor.name: actor.policies.retry.attempts for actor in app.actors},
         lease=settings.lease,
         namespace=settings.namespace,

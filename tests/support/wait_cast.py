@@ -3,9 +3,12 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from typing import Any
+
 from pydantic import BaseModel
 
 from broker import (
+    Actor,
     AsyncRun,
     Backoff,
     Elapsed,
@@ -167,7 +170,7 @@ def fan_out(event: WaitListed, run: Run) -> Answer:
     return Answer(square=sum(outcome.value.square for outcome in done if isinstance(outcome, Ok)))
 
 
-ACTORS = (ship, fan_out, square)
+ACTORS: tuple[Actor[Any, Any, Any], ...] = (ship, fan_out, square)
 """For worker processes that are killed."""
 
 

@@ -80,11 +80,12 @@ select w.name, w.occurrence, count(*) as members, count(*) filter (where w.state
        count(*) filter (where w.outcome ? 'failed') as failed, count(*) filter (where w.state = 'held') as held,
        min(w.due_at) filter (where w.state <> 'settled') as due_at,
        min(w.due_at) filter (where w.state <> 'settled') - clock() as due_in,
-       coalesce((array_agg(case w.kind when 'event' then concat_ws(' where ', w.what, nullif(concat_ws(' and ', nullif(w.match_key, ''),
-                                                                   nullif(array_to_string(w.also, ' and '), '')), ''))
-                                       when 'child' then w.what || coalesce(' run ' || c.id || ' (' || c.status || ')', ' (sent)')
-                                       else 'a time' end order by w.place)
-                 filter (where w.state = 'open'))[1:5], '{}') as open
+       coalesce((array_agg(
+           case w.kind
+               when 'event' then concat_ws(' where ', w.what,
+                                           nullif(array_to_string(nullif(w.match_key, '') || w.also, ' and '), ''))
+               when 'child' then w.what || coalesce(' run ' || c.id || ' (' || c.status || ')', ' (sent)')
+               else 'a time' end order by w.place) filter (where w.state = 'open'))[1:5], '{}') as open
 from wait w left join run c on w.kind = 'child' and c.event_id = w.match_key and c.actor = w.what
 where w.run_id = %s group by w.name, w.occurrence order by w.name, w.occurrence"""
 

@@ -88,7 +88,8 @@ class StepLine:
 
 @dataclass(frozen=True, slots=True)
 class WaitLine:
-    """What one step of a run still waits for. `open` tells some of its open members: a type and a key, or an actor and its run."""
+    """What one step of a run still waits for. `open` tells some of its open members: a type and a key, or an actor and
+    its run."""
 
     name: str
     occurrence: int

@@ -1,4 +1,4 @@
-"""Match keys: how an event and those who wait for it find each other. A key is `path=value`, one for each plain field of an event.
+"""Match keys: how an event and those who wait for it find each other. A key is `path=value`, one for each plain field.
 
 Both sides are read from the event as it is published (JSON), so that a UUID, a time or an enum has one text.
 """
@@ -14,8 +14,8 @@ from broker.keys import raw, rendered
 from schemas import Event
 
 Match = str | tuple[str, str] | Mapping[str, object] | None
-"""What makes an awaited event ours: a field path that both events have, a pair (our path, its path), the values that its paths must
-have, or None for any event of the type."""
+"""What makes an awaited event ours: a field path that both events have, a pair (our path, its path), the values that its paths
+must have, or None for any event of the type."""
 
 MOST_KEYS = 256
 """Of one event. Real events have under thirty plain fields; what lies beyond in a free mapping cannot be matched on."""
@@ -30,8 +30,8 @@ def keys_of(event: Event) -> list[str]:
 
 
 def wanted_keys(match: Match, mine: Event, awaited: type[Event], where: str) -> list[str]:
-    """The keys that an event must have to be the awaited one; the first one finds it. Raises ConfigurationError for a path that leads
-    nowhere or to no plain value."""
+    """The keys that an event must have to be the awaited one; the first one finds it. Raises ConfigurationError for a path
+    that leads nowhere or to no plain value."""
     if match is None:
         return [""]
     if isinstance(match, Mapping):

@@ -49,7 +49,8 @@ from unnest(%b::bigint[], %b::bool[]) as k (number, alone)"""
 
 _HEAR = """
 insert into event (id, source, type, version, time, correlation_id, recorded_at, data, keys)
-select e.id, e.source, e.type, e.version, e.time, e.correlation_id, clock(), e.data, array(select jsonb_array_elements_text(e.keys))
+select e.id, e.source, e.type, e.version, e.time, e.correlation_id, clock(), e.data,
+       array(select jsonb_array_elements_text(e.keys))
 from unnest(%b::text[], %b::text[], %b::text[], %b::int[], %b::timestamptz[], %b::text[], %b::jsonb[], %b::jsonb[])
      as e (id, source, type, version, time, correlation_id, data, keys)
 on conflict do nothing
@@ -70,7 +71,8 @@ order by e.position, w.run_id, w.name, w.occurrence, w.place"""  # noqa: S608  c
 # `event_keys` serves the first, `event_recorded` the second.
 _EARLIER = f"""
 select {_OUTCOME} from event e
-where e.keys @> %(keys)b::text[] and e.type = %(type)b and e.recorded_at >= %(since)b and e.position <> all(%(received)b::bigint[])
+where e.keys @> %(keys)b::text[] and e.type = %(type)b and e.recorded_at >= %(since)b
+  and e.position <> all(%(received)b::bigint[])
 order by e.position limit 1"""  # noqa: S608
 _EARLIER_OF_ANY = f"""
 select {_OUTCOME} from event e
@@ -81,7 +83,8 @@ order by e.recorded_at, e.position limit 1"""  # noqa: S608
 _PARENTS = """
 select w.run_id, w.name, w.occurrence, w.place, w.needs_all,
        case when r.status = 'completed' then jsonb_build_object('result', r.result, 'run', r.id)
-            else jsonb_build_object('failed', coalesce(d.reason, r.reason, r.status), 'error', d.error, 'letter', d.id, 'run', r.id)
+            else jsonb_build_object('failed', coalesce(d.reason, r.reason, r.status), 'error', d.error, 'letter', d.id,
+                                    'run', r.id)
        end::text
 from run r join wait w on w.match_key = r.event_id and w.kind = 'child' and w.state <> 'settled' and w.run_id = r.parent_id
      left join lateral (select id, reason, error from dead_letter d where d.run_id = r.id and d.rerun = r.rerun
@@ -147,8 +150,8 @@ update step s set due_at = (select min(w.due_at) from wait w where w.run_id = s.
 from unnest(%b::uuid[], %b::text[], %b::int[]) as k (run_id, name, occurrence)
 where s.run_id = k.run_id and s.name = k.name and s.occurrence = k.occurrence and s.status = 'waiting'"""
 
-# A run that somebody holds is not waited for: it is being resumed or ended, and looks at its steps after that. The due time is for a
-# wake-up that gets lost.
+# A run that somebody holds is not waited for: it is being resumed or ended, and looks at its steps after that. The due time is
+# for a wake-up that gets lost.
 _WAKE = """
 with asleep as (
     select id from run where id = any(%b) and status = 'waiting' and wake is not null and not starting
@@ -188,8 +191,8 @@ class Waits:
         self.leaving: list[Outgoing] = []
 
     def write(self, held: Sequence[Record], heard: Sequence[Hear], children: Sequence[UUID]) -> None:
-        """New waits of records whose fence held, new events, `children` that have ended, and runs that have gone to wait. After all
-        runs are written."""
+        """New waits of records whose fence held, new events, `children` that have ended, and runs that have gone to wait. After
+        all runs are written."""
         opened = [(record.run_id, step) for record in held for step in record.steps if step.parts]
         parts = [(id, step, place, part) for id, step in opened for place, part in enumerate(step.parts)]
         if parts:

@@ -1,4 +1,4 @@
-"""The verbs of `AsyncRun` that wait: for a moment, an event, another actor's run, or several of these. All leave the worker meanwhile.
+"""The verbs of `AsyncRun` that wait: for a moment, an event, another actor's run, or several of these.
 `synchronous_waits.py` holds the same for threads.
 """
 

@@ -1,4 +1,4 @@
-"""The verbs of `Run` that wait: for a moment, an event, another actor's run, or several of these. All leave the worker meanwhile.
+"""The verbs of `Run` that wait: for a moment, an event, another actor's run, or several of these.
 `asynchronous_waits.py` holds the same, awaited.
 """
 

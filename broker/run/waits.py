@@ -47,8 +47,8 @@ class Waits:
     def open(
         self, name: str, waits: Sequence[Wait[Any]], *, needs_all: bool = False, at_once: int | None = None
     ) -> list[Outcome | None] | StepRow:
-        """The outcomes, by place, or the row that begins the wait. Raises Suspended while it lasts, ConfigurationError for a wait that
-        could never end."""
+        """The outcomes, by place, or the row that begins the wait. Raises Suspended while it lasts, ConfigurationError for a
+        wait that could never end."""
         core = self.core
         core.refuse_if_sealed(name)
         if not 1 <= len(waits) <= MOST_MEMBERS:

@@ -75,6 +75,8 @@ def policies_of(actor: Actor[Any, Any]) -> str:
         told.append(f"{throttle.limit} per {took(throttle.per)}{_key(throttle.key)}")
     if (once := policies.idempotency) is not None:
         told.append(f"once{_key(once.key)} in {took(once.ttl)}")
+    if actor.waits_for:
+        told.append(f"waits for {_types(actor.waits_for)}")
     return ", ".join(told)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-
 from typing import Any
 
 from pydantic import BaseModel

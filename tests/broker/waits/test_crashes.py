@@ -1,6 +1,6 @@
 """Workers that die between a wait and its wake-up: nothing is missed, nothing is done twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ NUMBERS = list(range(1, 201))
 
 
 @pytest.fixture
-def publisher(amqp: str, database: Database) -> Publisher:
+def publisher(amqp: str, database: Database) -> Iterator[Publisher]:
     """Of another service, on the same transport."""
     if amqp:
         empty_queues(amqp, [*(actor.name for actor in wait_cast.ACTORS), "callboard.recorder"])
@@ -32,7 +32,8 @@ def publisher(amqp: str, database: Database) -> Publisher:
     broker.bind(wait_cast.ACTORS)
     transport: Transport = transport_of(database, amqp)
     declare(database, transport, broker.topology())
-    return Publisher(transport, "trial", database)
+    yield Publisher(transport, "trial", database)
+    transport.close()
 
 
 def reader(database: Database) -> Callable[[str], list[Any]]:

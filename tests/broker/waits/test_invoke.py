@@ -26,11 +26,13 @@ def test_an_invoked_run_gives_its_typed_result(make_stage: MakeStage) -> None:
     stage.publish(WaitListed(numbers=[2, 3]))
     assert result(stage, "wait_cast.ask") == {"square": 13}
     assert diary == ["square 2", "square 3"]
-    [(parents, causes)] = stage.rows(
+    [(parents, causes, traces)] = stage.rows(
         "select count(*) filter (where c.parent_id = p.id), count(*) filter (where c.causation_id = p.event_id "
-        "and c.correlation_id = p.correlation_id) from run p, run c where p.actor = 'wait_cast.ask' and c.actor = 'wait_cast.square'"
+        "and c.correlation_id = p.correlation_id), "
+        "count(*) filter (where split_part(c.traceparent, '-', 2) = split_part(p.traceparent, '-', 2)) from run p, run c "
+        "where p.actor = 'wait_cast.ask' and c.actor = 'wait_cast.square'"
     )
-    assert (parents, causes) == (2, 2)
+    assert (parents, causes, traces) == (2, 2, 2)
 
 
 def test_a_child_that_fails_raises_with_its_dead_letter_and_its_replay_changes_nothing(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
 
 from rich.console import Console
 
@@ -20,7 +21,7 @@ MakeStage = Callable[..., Stage]
 
 def told(stage: Stage, actor: str) -> tuple[str, str]:
     """The timeline of the actor's one run, and why it waits."""
-    out = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
+    out = Console(record=True, width=200, file=StringIO())
     with stage.database.once("test") as connection:
         [run] = history.list_runs(connection, actor=actor)
         show_story(out, history.story(connection, run))

@@ -106,10 +106,10 @@ class WaitLine:
             ", …" if self.members - self.settled - self.held > len(self.open) else ""
         )
         if self.members == 1:
-            return told
+            return f"for {told}"
         failed = f", {self.failed} failed" if self.failed else ""
         held = f", {self.held} not sent yet" if self.held else ""
-        return f"{self.settled} of {self.members} done{failed}{held}; open: {told}"
+        return f"{self.settled} of {self.members} done{failed}{held}, open: {told}"
 
 
 @dataclass(frozen=True, slots=True)

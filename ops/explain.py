@@ -101,7 +101,7 @@ def _running(found: Evidence, run: RunRow) -> tuple[str, str]:
 
 def _waiting(found: Evidence, run: RunRow) -> tuple[str, str]:
     if waits := found.waits.get(run.id):
-        told = "; ".join(f"in {wait.name!r} for {wait}{_until(wait)}" for wait in waits)
+        told = "; ".join(f"in {wait.name!r}, {wait}{_until(wait)}" for wait in waits)
         return f"it waits {told}", ""
     reason = {
         "throttle": f"the throttle of {run.actor} has no free start before then",

@@ -47,6 +47,6 @@ def test_a_fan_out_tells_its_progress_and_its_children(make_stage: MakeStage) ->
     stage.drain()
     timeline, why = told(stage, "wait_cast.fan_out")
     [(child,)] = stage.rows("select id from run where event ->> 'n' = '1'")
-    assert f"1 of 4 done, 1 failed, 1 not sent yet; open: wait_cast.square run {child} (waiting)" in why
+    assert f"1 of 4 done, 1 failed, 1 not sent yet, open: wait_cast.square run {child} (waiting)" in why
     assert "1 of 4 done" in timeline and why.endswith("as long as it takes")
     stage.clock.advance(DAY + timedelta(seconds=1))

@@ -3,7 +3,7 @@
 from broker.actor import Actor, Chain, actor
 from broker.backoff import AI_API, DEFAULT, EMAIL, NO_RETRY, SALLA_API, SCRAPER, Backoff
 from broker.environment import EnvironmentSettings
-from broker.errors import CallboardError, ConfigurationError, PublishError, StepFailed
+from broker.errors import CallboardError, ConfigurationError, InvokeFailed, PublishError, StepFailed
 from broker.middleware.base import Door, Policy, Visit
 from broker.outcomes import Failed, Ok, Result
 from broker.policies import Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
@@ -14,6 +14,7 @@ from broker.run.synchronous import Run
 from broker.schedules import Missed, Schedule, Tick
 from broker.settings import Settings, load_settings
 from broker.signals import NonRetriable, Postpone, RetryAfter
+from broker.waiting import Elapsed, Wait, after, invocation, on, until
 from broker.wiring import Pipeline
 
 __all__ = [
@@ -28,9 +29,11 @@ __all__ = [
     "DEFAULT",
     "Door",
     "EMAIL",
+    "Elapsed",
     "EnvironmentSettings",
     "Failed",
     "Idempotency",
+    "InvokeFailed",
     "Missed",
     "NO_RETRY",
     "NonRetriable",
@@ -54,8 +57,13 @@ __all__ = [
     "Throttle",
     "Tick",
     "Visit",
+    "Wait",
     "actor",
+    "after",
+    "invocation",
     "load_settings",
+    "on",
     "retrying",
     "retrying_async",
+    "until",
 ]

@@ -14,7 +14,6 @@ from typing import (
     Generic,
     Never,
     Protocol,
-    TypeVar,
     Union,
     get_args,
     get_origin,
@@ -22,7 +21,8 @@ from typing import (
     overload,
 )
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
+from typing_extensions import TypeVar
 
 from broker.backoff import Backoff
 from broker.errors import ConfigurationError
@@ -38,6 +38,10 @@ Out = TypeVar("Out", bound=Event, covariant=True)
 Next = TypeVar("Next", bound=Event)
 E_ = TypeVar("E_", bound=Event)
 O_ = TypeVar("O_", bound=Event)
+Gives = TypeVar("Gives", covariant=True, default=Any)
+"""What invoking an actor gives: the model it returns, None for one that returns events or nothing."""
+V_ = TypeVar("V_")
+M_ = TypeVar("M_", bound=BaseModel | None)
 
 OPTIONS = (
     "retry",
@@ -51,6 +55,7 @@ OPTIONS = (
     "priority",
     "idempotency",
     "publishes",
+    "waits_for",
     "title",
     "aliases",
     "on_failure",
@@ -58,10 +63,11 @@ OPTIONS = (
 )
 
 
-class Actor(Generic[In, Out]):
+class Actor(Generic[In, Out, Gives]):
     """A declared actor. `name` = path = queue = span.
 
     `In` is the event (or union) it hears, `Out` what it returns: `scan | analyze` is checked by the type checker and at boot.
+    `Gives` is the result that `run.invoke` has of it.
     """
 
     def __init__(self, fn: Callable[..., object], policies: Policies, **facts: Any) -> None:
@@ -73,7 +79,10 @@ class Actor(Generic[In, Out]):
         self.policies = policies
         self._chosen: Mapping[str, Any] = facts.get("chosen") or {}
         self.asynchronous = inspect.iscoroutinefunction(fn)
-        self.hears, self.returns = _signature(fn, self.name, self.asynchronous)
+        self.hears, returned = _signature(fn, self.name, self.asynchronous)
+        self.returns = tuple(kind for kind in _members(returned) if isinstance(kind, type))
+        self.result: TypeAdapter[Any] = TypeAdapter(_result_of(returned))
+        self.waits_for: tuple[type[Event], ...] = _awaited(facts.get("waits_for") or (), self.name)
         self.publishes: tuple[type[Event], ...] = tuple(
             dict.fromkeys(
                 (*[kind for kind in self.returns if issubclass(kind, Event)], *(facts.get("publishes") or ()))
@@ -85,7 +94,7 @@ class Actor(Generic[In, Out]):
         self.policies = replace(defaults, **self._chosen)
         self.policies.check(self.name, self.hears)
 
-    def __or__(self, other: "Actor[Out, Next]") -> "Chain[In, Next]":
+    def __or__(self, other: "Actor[Out, Next, Any]") -> "Chain[In, Next]":
         return Chain((self, other))
 
     def __repr__(self) -> str:
@@ -98,7 +107,7 @@ class Chain(Generic[In, Out]):
     def __init__(self, actors: Sequence[Actor[Any, Any]]) -> None:
         self.actors = tuple(actors)
 
-    def __or__(self, other: Actor[Out, Next]) -> "Chain[In, Next]":
+    def __or__(self, other: Actor[Out, Next, Any]) -> "Chain[In, Next]":
         return Chain((*self.actors, other))
 
 
@@ -106,21 +115,21 @@ class Declare(Protocol):
     """The decorator that `@actor(…)` returns. What comes out is the event type of the return annotation."""
 
     @overload
-    def __call__(self, fn: Callable[[E_, Run], O_ | None]) -> Actor[E_, O_]: ...  # type: ignore[overload-overlap]
+    def __call__(self, fn: Callable[[E_, Run], O_ | None]) -> Actor[E_, O_, None]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, fn: Callable[[E_, Run], Sequence[O_]]) -> Actor[E_, O_]: ...
+    def __call__(self, fn: Callable[[E_, Run], Sequence[O_]]) -> Actor[E_, O_, None]: ...
     @overload
-    def __call__(self, fn: Callable[[E_, Run], Result[Any, O_]]) -> Actor[E_, O_]: ...
+    def __call__(self, fn: Callable[[E_, Run], Result[V_, O_]]) -> Actor[E_, O_, V_]: ...
     @overload
-    def __call__(self, fn: Callable[[E_, Run], BaseModel | None]) -> Actor[E_, Never]: ...
+    def __call__(self, fn: Callable[[E_, Run], M_]) -> Actor[E_, Never, M_]: ...
     @overload
-    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[O_ | None]]) -> Actor[E_, O_]: ...  # type: ignore[overload-overlap]
+    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[O_ | None]]) -> Actor[E_, O_, None]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[Sequence[O_]]]) -> Actor[E_, O_]: ...
+    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[Sequence[O_]]]) -> Actor[E_, O_, None]: ...
     @overload
-    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[Result[Any, O_]]]) -> Actor[E_, O_]: ...
+    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[Result[V_, O_]]]) -> Actor[E_, O_, V_]: ...
     @overload
-    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[BaseModel | None]]) -> Actor[E_, Never]: ...
+    def __call__(self, fn: Callable[[E_, AsyncRun], Awaitable[M_]]) -> Actor[E_, Never, M_]: ...
 
 
 def actor(
@@ -136,6 +145,7 @@ def actor(
     priority: Key | None = None,
     idempotency: Idempotency | None = None,
     publishes: Sequence[type[Event]] = (),
+    waits_for: Sequence[type[Event]] = (),
     title: str | None = None,
     aliases: Sequence[str] = (),
     on_failure: Actor[Any, Any] | None = None,
@@ -145,8 +155,9 @@ def actor(
     """Declare a function as an actor.
 
     The first parameter's annotation is the trigger (a union hears several types); the return annotation and `publishes` say
-    what comes out. `aliases` keep a renamed actor's identity. Raises ConfigurationError for an unknown option, a missing
-    annotation, a key path the event does not have, or a limit that is not positive.
+    what comes out; `waits_for` names the events that its body waits for. `aliases` keep a renamed actor's identity. Raises
+    ConfigurationError for an unknown option, a missing annotation, a key path the event does not have, or a limit that is not
+    positive.
     """
     for name in misspelt:
         near = difflib.get_close_matches(name, OPTIONS, 1)
@@ -176,6 +187,7 @@ def actor(
             aliases=aliases,
             on_failure=on_failure,
             publishes=publishes,
+            waits_for=waits_for,
         )
         made.policies.check(made.name, made.hears)
         return made
@@ -202,8 +214,8 @@ def name_of(fn: Callable[..., object]) -> tuple[str, str]:
 
 def _signature(
     fn: Callable[..., object], name: str, asynchronous: bool
-) -> tuple[tuple[type[Event], ...], tuple[type, ...]]:
-    """The event types heard and the models returned, read from the annotations."""
+) -> tuple[tuple[type[Event], ...], object]:
+    """The event types heard, and what stands behind the arrow."""
     try:
         hints = get_type_hints(fn)
     except NameError as error:
@@ -220,7 +232,29 @@ def _signature(
             raise ConfigurationError(
                 f"actor {name}: {kind.__name__} declares no type=…, so nothing can be published as it"
             )
-    return tuple(heard), tuple(kind for kind in _members(hints.get("return")) if isinstance(kind, type))
+    return tuple(heard), hints.get("return")
+
+
+def _awaited(kinds: Sequence[type[Event]], name: str) -> tuple[type[Event], ...]:
+    for kind in kinds:
+        if getattr(kind, "event_type", None) is None:
+            raise ConfigurationError(
+                f"actor {name}: waits_for {kind.__name__}, which declares no type=…, so nothing can come as it"
+            )
+    return tuple(kinds)
+
+
+def _result_of(annotation: object) -> Any:
+    """`Model | None` → itself, `Result[X, A]` → X; None for events and nothing."""
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        found = [_result_of(part) for part in get_args(annotation)]
+        return Union[tuple(found)]  # noqa: UP007  the members are known at run time only
+    if origin is Result:
+        return get_args(annotation)[0]
+    if not isinstance(annotation, type) or issubclass(annotation, Event):
+        return None
+    return annotation if issubclass(annotation, BaseModel) else None
 
 
 def _members(annotation: object) -> list[Any]:

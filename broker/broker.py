@@ -25,6 +25,7 @@ from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
 from broker.topology import DEFAULT_NAMESPACE, Topology, queue_of, topology
 from broker.work import Work
+from schemas import Event
 
 P = TypeVar("P", bound=Policy)
 
@@ -128,15 +129,27 @@ class CallboardBroker(Broker):
         An event's aliases are bound too: a stranger who says `page/scan.requested` uses it as the routing key.
         """
         hears = {
-            name: [key for kind in actor.hears for key in (kind.event_type, *kind.event_aliases)]
+            name: [key for kind in actor.hears for key in names_of(kind)]
             for name, actor in self.declared.items()
         }
+        awaited = [key for a in self.declared.values() for kind in a.waits_for for key in names_of(kind)]
         return topology(
-            self.namespace, {**{alias: [] for a in self.declared.values() for alias in a.aliases}, **hears}
+            self.namespace,
+            {**{alias: [] for a in self.declared.values() for alias in a.aliases}, **hears},
+            awaited,
         )
 
     def queue_of(self, actor: Actor[Any, Any]) -> str:
         return queue_of(self.namespace, actor.name)
+
+    def queue_to_invoke(self, actor: Actor[Any, Any]) -> str:
+        """Raises ConfigurationError for an actor that no worker of this application performs."""
+        if actor.name not in self.declared:
+            raise ConfigurationError(
+                f"{actor.name} is invoked and is not loaded: put its file under actors/<domain>/, "
+                "or name its package in CALLBOARD_APPS"
+            )
+        return self.queue_of(actor)
 
     def actor_of_queue(self, queue: str) -> Actor[Any, Any] | None:
         """The actor that consumes a queue."""
@@ -155,6 +168,11 @@ class CallboardBroker(Broker):
 
     def step_span(self, name: str) -> AbstractContextManager[Any]:
         return self.policy(Trace).step_span(name)
+
+
+def names_of(kind: type[Event]) -> tuple[str, ...]:
+    """The routing keys of an event type."""
+    return (kind.event_type, *kind.event_aliases)
 
 
 def _not_started(work: Work) -> None:

@@ -29,6 +29,8 @@ WAKE = "application/vnd.callboard.wake+json"
 
 LATE = "callboard-late"
 """Header of a message that was kept on purpose (delayed, or replayed by somebody): its age is no reason to park it."""
+PARENT = "callboard-parent"
+"""Header of a message that another run has sent to invoke an actor: that run's id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ from broker.timers import Timers
 from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.postgres.outbox import RoutedOutbox
+from broker.wait_sweep import WaitSweep
 from broker.work import Work
 from broker.worker import Loop, Settler, Threads
 
@@ -57,6 +58,9 @@ _RELEASE_OUTBOX = "update outbox set send_at = clock(), held_by = null where hel
 _SIGN_OFF = """
 delete from worker w where w.id = %s
   and not exists (select from run r where r.id = any(w.live) and r.worker = w.id and r.status = 'running')"""
+
+RECORDED_AT_ONCE = 256
+"""Awaited events that are kept at once: a commit's worth. They need no slot, so busy bodies do not hold them up."""
 
 log = structlog.get_logger(__name__)
 
@@ -82,18 +86,14 @@ class Engine:
         self._broker = broker
         self._transport = transport
         self._topology = broker.topology()
-        self._queues = (
-            queues
-            if queues is not None
-            else [*self._topology.queues, self._topology.unheard, self._topology.dead]
-        )
+        self._queues = queues if queues is not None else [*self._topology.queues, *self._topology.serving]
         self.database: Database = settings.database
         short = name or f"{socket.gethostname()}:{secrets.token_hex(3)}"
         self.identity = Identity(_worker_id(transport), short[-40:], secrets.randbits(62), _version())
         outbox = self._outbox()
         self._failures = Failures(broker, settings.source)
         self._batch = Batch(
-            self.identity, PolicyDoors(broker, self._topology, self._failures.refused), outbox
+            self.identity, PolicyDoors(broker, self._topology, self._failures.refused), outbox, self._topology
         )
         self.journal = Journal(self.database, self._batch, on_crash=on_crash)
         if isinstance(outbox, StoredOutbox):
@@ -125,6 +125,7 @@ class Engine:
             self._hand_over,
             sync_lane=Lane(settings.threads * 2, ahead=True) if claim_ahead else Lane(settings.threads),
             async_lane=Lane(settings.async_slots),
+            recorder=(self._topology.recorder, Lane(RECORDED_AT_ONCE)),
         )
         self.keeper = self._keeper(schedules)
         self._stopped = False
@@ -214,7 +215,12 @@ class Engine:
             interval=settings.sweep_interval,
             sweeps=[
                 SlotSweep(),
-                Retention(dedup_window=settings.dedup_window, steps=settings.keep_steps),
+                WaitSweep(self._topology),
+                Retention(
+                    dedup_window=settings.dedup_window,
+                    steps=settings.keep_steps,
+                    look_back=settings.look_back,
+                ),
             ],
             scheduler=Scheduler(schedules, publisher),
         )
@@ -241,14 +247,14 @@ class Engine:
     def _transaction_recorded(self, record: Record, held: bool) -> None:
         """A run ended in its own transaction: send what left it, and forget the run."""
         self._batch.forget(record)
-        leaving = [*(record.end.outgoing if record.end is not None else ()), *record.wakes]
+        leaving = [*record.outgoing, *record.wakes]
         if held and leaving:
             self._batch.outbox.committed(leaving)
 
     def _transaction_doubted(self, record: Record) -> None:
         """Its commit may have happened: rows that then left it are held by this worker, who does not know. The sweep is to send
         them now, not when the hold has passed."""
-        outgoing = [*(record.end.outgoing if record.end is not None else ()), *record.wakes]
+        outgoing = [*record.outgoing, *record.wakes]
         held = [out.id for out in outgoing if not out.delay]
         if held:
             self.journal.submit(Unsent(held), lambda _: None)

@@ -12,11 +12,14 @@
     ├── PublishError              not confirmed: it may or may not have arrived, publish the same event again
     ├── JournalError              a record was refused by PostgreSQL and is not committed
     ├── StepFailed                a step used up its own retries
+    ├── InvokeFailed              an invoked run did not do it
     ├── CodeChangedError          a stored result or event no longer fits the code
     └── NotFoundError             no such run, event or dead letter
 
 What an actor raises to steer its run stands in `broker/signals.py`.
 """
+
+from uuid import UUID
 
 
 class CallboardError(Exception):
@@ -75,6 +78,23 @@ class StepFailed(CallboardError):  # noqa: N818  the name an author writes in `e
         self.step = step
         self.tries = tries
         self.error = error
+
+
+class InvokeFailed(CallboardError):  # noqa: N818  the name an author writes in `except`
+    """An invoked run has failed, was skipped or cancelled, or did not end in time (`timed out`; then it goes on by itself).
+
+    `reason` is the word of its dead letter, `dead_letter_id` that letter where there is one.
+    """
+
+    def __init__(self, actor: str, reason: str, error: str = "", dead_letter_id: UUID | None = None) -> None:
+        letter = f"; dead letter {dead_letter_id}" if dead_letter_id else ""
+        super().__init__(
+            f"the invoked run of {actor} ended as {reason!r}{': ' if error else ''}{error}{letter}"
+        )
+        self.actor = actor
+        self.reason = reason
+        self.error = error
+        self.dead_letter_id = dead_letter_id
 
 
 class CodeChangedError(CallboardError):

@@ -18,6 +18,7 @@ from broker.history_rows import (
     RunRow,
     RunStory,
     StepLine,
+    WaitLine,
     WorkerRow,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "RunRow",
     "RunStory",
     "StepLine",
+    "WaitLine",
     "WorkerRow",
     "chain",
     "count_runs",
@@ -46,6 +48,7 @@ __all__ = [
     "place_in_line",
     "runs_of",
     "story",
+    "waits_of",
     "workers",
 ]
 
@@ -73,6 +76,21 @@ select name, occurrence, status, tries, attempt, error, started_at, finished_at,
        due_at - clock() as due_in
 from step where run_id = %s order by started_at, finished_at, name, occurrence"""
 
+# The key of `wait` and `run_claim` serve it.
+_WAITS = """
+select w.name, w.occurrence, count(*) as members, count(*) filter (where w.state = 'settled') as settled,
+       count(*) filter (where w.outcome ? 'failed') as failed, count(*) filter (where w.state = 'held') as held,
+       min(w.due_at) filter (where w.state <> 'settled') as due_at,
+       min(w.due_at) filter (where w.state <> 'settled') - clock() as due_in,
+       coalesce((array_agg(
+           case w.kind
+               when 'event' then concat_ws(' where ', w.what,
+                                           nullif(array_to_string(nullif(w.match_key, '') || w.also, ' and '), ''))
+               when 'child' then w.what || coalesce(' run ' || c.id || ' (' || c.status || ')', ' (sent)')
+               else 'a time' end order by w.place) filter (where w.state = 'open'))[1:5], '{}') as open
+from wait w left join run c on w.kind = 'child' and c.event_id = w.match_key and c.actor = w.what
+where w.run_id = %s group by w.name, w.occurrence order by w.name, w.occurrence"""
+
 _LETTER = """
 select id, created_at, reason, queue, actor, run_id, rerun, event_type, field, step, error, settled_at, settled_as
 from dead_letter"""
@@ -92,7 +110,8 @@ order by since"""
 _MESSAGES_OF_EVENT = _ON_THE_WAY.format(header="'cloudEvents_id'")
 _MESSAGES_OF_CHAIN = _ON_THE_WAY.format(header="'cloudEvents_correlationid'")
 
-_HEARERS = "select queue from binding where event_type = %s order by queue"
+# The recorder hears for runs that wait; it makes none.
+_HEARERS = r"select queue from binding where event_type = %s and queue not like '%%.recorder' order by queue"
 _WORKERS = """
 select id, name, version, started_at, clock_timestamp() - heartbeat_at as silent, cardinality(live) as runs
 from worker order by name"""
@@ -160,7 +179,13 @@ def story(connection: Connection, run: RunRow) -> RunStory:
             for out in messages_of_chain(connection, run.correlation_id)
             if out.causation_id == run.event_id
         ],
+        waits=waits_of(connection, run.id),
     )
+
+
+def waits_of(connection: Connection, run_id: UUID) -> list[WaitLine]:
+    """What a run waits for now, besides times of its own."""
+    return _rows(connection, WaitLine, _WAITS, (run_id,))
 
 
 def letters_of_event(connection: Connection, event_id: str) -> list[LetterLine]:

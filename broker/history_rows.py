@@ -87,6 +87,32 @@ class StepLine:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitLine:
+    """What one step of a run still waits for. `open` tells some of its open members: a type and a key, or an actor and
+    its run."""
+
+    name: str
+    occurrence: int
+    members: int
+    settled: int
+    failed: int
+    held: int
+    due_at: datetime | None
+    due_in: timedelta | None
+    open: Sequence[str]
+
+    def __str__(self) -> str:
+        told = ", ".join(self.open) + (
+            ", …" if self.members - self.settled - self.held > len(self.open) else ""
+        )
+        if self.members == 1:
+            return f"for {told}"
+        failed = f", {self.failed} failed" if self.failed else ""
+        held = f", {self.held} not sent yet" if self.held else ""
+        return f"{self.settled} of {self.members} done{failed}{held}, open: {told}"
+
+
+@dataclass(frozen=True, slots=True)
 class LetterLine:
     """A dead letter, without its event; `dead_letters.get_letter` has it whole."""
 
@@ -151,3 +177,4 @@ class RunStory:
     letters: Sequence[LetterLine]
     next: Sequence[RunRow]
     on_the_way: Sequence[OnTheWay]
+    waits: Sequence[WaitLine] = ()

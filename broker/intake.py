@@ -10,7 +10,7 @@ import structlog
 
 from broker.broker import CallboardBroker
 from broker.errors import JournalError
-from broker.journal.intents import Answer, ClaimedRun, Intent, Park, Recorded, Resume
+from broker.journal.intents import Answer, ClaimedRun, Hear, Intent, Park, Recorded, Resume
 from broker.journal.writer import Journal
 from broker.lane import Lane
 from broker.reading import Reader, park
@@ -37,12 +37,14 @@ class Intake:
         *,
         sync_lane: Lane,
         async_lane: Lane,
+        recorder: tuple[str, Lane],
     ) -> None:
         self._broker = broker
         self._journal = journal
         self._reader = reader
         self._hand_over = hand_over
         self._lanes = {False: sync_lane, True: async_lane}
+        self._recorder, self._recorder_lane = recorder
         self._lock = threading.Lock()
         self._claiming = 0
         self._answered_all = threading.Condition(self._lock)
@@ -72,14 +74,17 @@ class Intake:
         can still be handed back."""
         with self._lock:
             self._stopped = True
-            unclaimed = [delivery for lane in self._lanes.values() for delivery in lane.waiting]
-            for lane in self._lanes.values():
+            lanes = (*self._lanes.values(), self._recorder_lane)
+            unclaimed = [delivery for lane in lanes for delivery in lane.waiting]
+            for lane in lanes:
                 lane.waiting.clear()
             self._answered_all.wait_for(lambda: not self._claiming, ANSWERS_SECONDS)
         for delivery in unclaimed:
             delivery.give_back()
 
     def _lane(self, queue: str) -> Lane:
+        if queue == self._recorder:
+            return self._recorder_lane
         actor = self._broker.actor_of_queue(queue)
         return self._lanes[actor is not None and actor.asynchronous]
 
@@ -134,9 +139,9 @@ class Intake:
     def _refused(self, lane: Lane, delivery: Delivery, intent: Intent, error: BaseException) -> None:
         """A claim that cannot be recorded (a key function raised, a text PostgreSQL does not hold) is parked with its raw bytes;
         a park that fails goes back to its queue; a wake-up is dropped, for its run stays due and is woken again."""
-        if isinstance(intent, Park | Resume):
+        if isinstance(intent, Park | Resume | Hear):
             log.error("delivery_refused", queue=delivery.queue, error=str(error))
-            if isinstance(intent, Park):
+            if not isinstance(intent, Resume):
                 delivery.give_back()
             else:
                 delivery.ack()

@@ -22,7 +22,7 @@ from broker.run.asynchronous import AsyncRun
 from broker.run.core import Core, describe, storable
 from broker.run.synchronous import Run
 from broker.run.tools import Tools
-from broker.signals import Fenced, Postpone, Suspended, TimeLimitReached
+from broker.signals import Fenced, Postpone, Signal, Suspended, TimeLimitReached
 from broker.work import Work
 from schemas import (
     Event,
@@ -54,7 +54,7 @@ class Performer:
         """A sync body, in a worker thread. Re-raises the body's error after its outcome was handed over, for after-hooks."""
         work.thread, work.began = threading.get_ident(), time.monotonic()
         tools = self._tools(work)
-        core = Core(work.claimed, source=self._source, traced=self._broker.traced, max_bytes=self._max_bytes)
+        core = self._core(work)
         run = Run(core, tools)
         end: End | None = None
         try:
@@ -66,7 +66,7 @@ class Performer:
         except BaseException as error:
             work.error, work.step = error, core.failed_step
             run.abandon_transaction()
-            end = self._classify(work, error)
+            end = self._classify(work, error, core)
         self._finish(work, run, tools, end)
         _reraise(work.error)
 
@@ -74,7 +74,7 @@ class Performer:
         """A coroutine, on the process's loop. It ends when its outcome is handed over."""
         work.began = time.monotonic()
         tools = self._tools(work)
-        core = Core(work.claimed, source=self._source, traced=self._broker.traced, max_bytes=self._max_bytes)
+        core = self._core(work)
         end: End | None = None
         try:
             event = self._read(work)
@@ -83,8 +83,9 @@ class Performer:
                 returned = await work.actor.fn(event, AsyncRun(core, tools, post))  # type: ignore[misc]
             end = core.completed(returned)
         except BaseException as error:
+            error = signal_in(error)
             work.error, work.step = error, core.failed_step
-            end = self._classify(work, error)
+            end = self._classify(work, error, core)
         if end is not None:
             await asyncio.to_thread(self._record, work, end) if self._broker.records_full() else self._record(
                 work, end
@@ -116,6 +117,16 @@ class Performer:
         work.error = error
         return Record(work.claimed.id, work.claimed.fence, end=self._failed(work, error))
 
+    def _core(self, work: Work) -> Core:
+        return Core(
+            work.claimed,
+            source=self._source,
+            traced=self._broker.traced,
+            max_bytes=self._max_bytes,
+            waits_for=work.actor.waits_for,
+            queue_of=self._broker.queue_to_invoke,
+        )
+
     def _enter(self, policies: ExitStack, work: Work) -> None:
         for policy in self._broker.policies:
             policies.enter_context(policy.around(work))
@@ -125,9 +136,10 @@ class Performer:
         if claimed.event is not None:
             return claimed.event
         try:
-            return validate(claimed.envelope.type, claimed.envelope.version, claimed.envelope.data)
+            claimed.event = validate(claimed.envelope.type, claimed.envelope.version, claimed.envelope.data)
         except (InvalidPayload, UnknownType, UnknownVersion) as error:
             raise CodeChangedError(f"the stored event no longer fits: {error}") from None
+        return claimed.event
 
     def _finish(self, work: Work, run: Run, tools: Tools, end: End | None) -> None:
         """Record, in the run's own transaction if its body opened one."""
@@ -156,11 +168,13 @@ class Performer:
         work.settled = True
         self._settle(Record(work.claimed.id, work.claimed.fence, end=end), work)
 
-    def _classify(self, work: Work, error: BaseException) -> End | None:
+    def _classify(self, work: Work, error: BaseException, core: Core | None = None) -> End | None:
         """None for a run that is not ours any more: nothing of it may be written."""
         if isinstance(error, Fenced):
             work.settled = True
             return None
+        if isinstance(error, Suspended) and core is not None:
+            return core.waiting(error.reason)
         if isinstance(error, Suspended | Postpone):
             return End("waiting", reason=error.reason, delay=error.delay)
         return self._failed(work, error)
@@ -179,6 +193,16 @@ class Performer:
                 failure=FailedAttempt(kind, text, trace, work.step, decision.delay),
             )
         return self._failures.given_up(claimed, decision.reason, FailedAttempt(kind, text, trace, work.step))
+
+
+def signal_in(error: BaseException) -> BaseException:
+    """A signal that a task group has wrapped, or the error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        signals = error.subgroup(Signal)
+        error = (signals or error).exceptions[0]
+        if signals is None:
+            break
+    return error
 
 
 def _reraise(error: BaseException | None) -> None:

@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from broker.broker import CallboardBroker
-from broker.codec import LATE, WakeUp, decode
+from broker.codec import LATE, PARENT, WakeUp, decode
 from broker.digest import digest
 from broker.errors import EventError, EventTooLargeError, UndecodableError
-from broker.journal.intents import Claim, DeadLetter, Intent, Park, Resume
+from broker.journal.intents import Claim, DeadLetter, Hear, Intent, Park, Resume
+from broker.matching import keys_of
 from broker.topology import Topology
 from broker.transports.base import Delivery
-from schemas import Envelope, InvalidPayload, UnknownType, UnknownVersion, find, validate
+from schemas import Envelope, Event, InvalidPayload, UnknownType, UnknownVersion, find, validate
 
 
 class Reader:
@@ -51,23 +53,21 @@ class Reader:
             )
         if isinstance(message, WakeUp):
             return Resume(message.run_id, message.wake, delivery.row_id)
+        if delivery.queue == self._topology.recorder:
+            return self._hear(delivery, message)
         if delivery.queue in self._topology.house_queues:
             return self._house(delivery, message)
         return self._claim(delivery, message)
 
     def _claim(self, delivery: Delivery, envelope: Envelope) -> Intent:
         actor = self._broker.actor_of_queue(delivery.queue)
+        event = _validated(delivery, envelope)
+        if isinstance(event, Park):
+            return event
         try:
-            event = validate(envelope.type, envelope.version, envelope.data)
             payload = digest(envelope.data)
         except UndecodableError as error:
             return park(delivery, "invalid payload", error, envelope)
-        except UnknownType as error:
-            return park(delivery, "unknown type", error, envelope, "type")
-        except UnknownVersion as error:
-            return park(delivery, "unknown version", error, envelope, "schemaversion")
-        except InvalidPayload as error:
-            return park(delivery, "invalid payload", error, envelope, ", ".join(error.fields))
         if actor is None or not isinstance(event, actor.hears):
             wrong = UndecodableError(f"{delivery.queue} does not hear {envelope.type}", field="type")
             return park(delivery, "unknown type", wrong, envelope, "type")
@@ -92,7 +92,13 @@ class Reader:
             delivery.row_id,
             aliases=actor.aliases,
             deadline=actor.policies.deadline,
+            parent_id=_parent(delivery),
         )
+
+    def _hear(self, delivery: Delivery, envelope: Envelope) -> Intent:
+        """An event that runs wait for. It is kept as it came; its keys are those of the newest version."""
+        event = _validated(delivery, envelope)
+        return event if isinstance(event, Park) else Hear(envelope, keys_of(event), delivery.row_id)
 
     def _house(self, delivery: Delivery, envelope: Envelope) -> Park:
         if delivery.queue == self._topology.dead:
@@ -104,6 +110,25 @@ class Reader:
             return park(delivery, "unknown type", error, envelope, "type")
         unheard = UndecodableError(f"no actor hears {envelope.type}", field="type")
         return park(delivery, "unheard", unheard, envelope)
+
+
+def _validated(delivery: Delivery, envelope: Envelope) -> Event | Park:
+    try:
+        return validate(envelope.type, envelope.version, envelope.data)
+    except UnknownType as error:
+        return park(delivery, "unknown type", error, envelope, "type")
+    except UnknownVersion as error:
+        return park(delivery, "unknown version", error, envelope, "schemaversion")
+    except InvalidPayload as error:
+        return park(delivery, "invalid payload", error, envelope, ", ".join(error.fields))
+
+
+def _parent(delivery: Delivery) -> UUID | None:
+    """The run that invoked it; what is no id was not written by us."""
+    try:
+        return UUID(delivery.headers[PARENT])
+    except (KeyError, ValueError):
+        return None
 
 
 def park(

@@ -52,10 +52,17 @@ delete from schedule_tick where (schedule, slot) in (
     select schedule, slot from schedule_tick where at < clock() - %s::interval limit %s)"""
 
 
+# `event_age` serves this.
+_EVENTS = """
+delete from event where (id, source) in (
+    select id, source from event where recorded_at < clock() - %s::interval order by recorded_at limit %s)"""
+
+
 class Retention:
     """The leader's broom; once a minute."""
 
-    def __init__(self, *, dedup_window: timedelta, steps: timedelta) -> None:
+    def __init__(self, *, dedup_window: timedelta, steps: timedelta, look_back: timedelta) -> None:
+        self._look_back = look_back
         self._window = dedup_window
         self._steps = min(steps, dedup_window)
         self._next = 0.0
@@ -71,6 +78,7 @@ class Retention:
         rest = self._all(connection, _LETTERS, self._window, self._window, BATCH)
         rest += self._all(connection, _KEYS, BATCH) + self._all(connection, _THROTTLES, BATCH)
         rest += self._all(connection, _TICKS, self._window, BATCH)
+        rest += self._all(connection, _EVENTS, self._look_back, BATCH)
         if steps or runs or rest:
             log.info("forgotten", steps=steps, runs=runs, others=rest)
         return steps + runs + rest

@@ -55,6 +55,8 @@ class Settings(EnvironmentSettings):
     `too old to know`."""
     keep_steps: timedelta = timedelta(days=7)
     """How long step results of finished runs are kept; those of failed runs as long as the run."""
+    look_back: timedelta = timedelta(days=1)
+    """How long events that runs wait for are kept, so that a wait may look back at what came before it."""
     hard_event_bytes: int = 1024 * 1024
     """Largest data of an event that comes in or that `Publisher` hands over. The codec's own limit is 1 MiB: a larger value
     has no effect."""

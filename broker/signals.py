@@ -33,12 +33,18 @@ class Postpone(Signal):
 
 
 class Suspended(Signal):
-    """The run waits for `delay` and leaves its body; it will enter it again from the top."""
+    """The run waits for `delay` and leaves its body; it will enter it again from the top.
 
-    def __init__(self, delay: timedelta, reason: str) -> None:
+    `awaits` names the steps that it waits for; then it is due when the first of them is, and without a delay perhaps never.
+    """
+
+    def __init__(
+        self, delay: timedelta | None, reason: str, awaits: tuple[tuple[str, int], ...] = ()
+    ) -> None:
         super().__init__(reason)
         self.delay = delay
         self.reason = reason
+        self.awaits = awaits
 
 
 class Fenced(Signal):

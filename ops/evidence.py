@@ -14,6 +14,7 @@ from broker.history import (
     OnTheWay,
     PlaceInLine,
     RunRow,
+    WaitLine,
     WorkerRow,
     hearers,
     key_holder,
@@ -21,6 +22,7 @@ from broker.history import (
     messages_of_event,
     place_in_line,
     runs_of,
+    waits_of,
     workers,
 )
 from broker.topology import DEFAULT_NAMESPACE
@@ -42,6 +44,8 @@ class Evidence:
     """Run id of a skipped run → run that holds its idempotency key."""
     places: Mapping[UUID, PlaceInLine] = field(default_factory=dict[UUID, PlaceInLine])
     """Run → where it stands in the line for a slot."""
+    waits: dict[UUID, Sequence[WaitLine]] = field(default_factory=dict[UUID, Sequence[WaitLine]])
+    """Run → what it waits for, for those that wait for an event or another run."""
     attempts: dict[str, int] = field(default_factory=dict[str, int])
     """Actor → attempts it is allowed, for the actors that are loaded here."""
     lease: timedelta = timedelta(seconds=10)
@@ -73,6 +77,7 @@ def look(connection: Connection, settings: Settings, app: App, reference: str) -
         workers=workers(connection),
         holders=_holders(connection, app, runs),
         places={run.id: place for run in runs if (place := place_in_line(connection, run.id)) is not None},
+        waits={run.id: waits_of(connection, run.id) for run in runs if run.status == "waiting"},
         attempts={actor.name: actor.policies.retry.attempts for actor in app.actors},
         lease=settings.lease,
         namespace=settings.namespace,

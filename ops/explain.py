@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from broker.history import LetterLine, OnTheWay, PlaceInLine, RunRow
+from broker.history import LetterLine, OnTheWay, PlaceInLine, RunRow, WaitLine
 from broker.topology import queue_of
 from ops.evidence import Evidence
 
@@ -102,6 +102,9 @@ def _running(found: Evidence, run: RunRow) -> tuple[str, str]:
 def _waiting(found: Evidence, run: RunRow) -> tuple[str, str]:
     if (place := found.places.get(run.id)) is not None:
         return _in_line(run, place), _see_to_workers(found, run)
+    if waits := found.waits.get(run.id):
+        told = "; ".join(f"in {wait.name!r}, {wait}{_until(wait)}" for wait in waits)
+        return f"it waits {told}", ""
     reason = {
         "throttle": f"the throttle of {run.actor} has no free start before then",
         "postponed": "its actor postponed it",
@@ -215,6 +218,12 @@ def _see_to_workers(found: Evidence, run: RunRow) -> str:
     if found.alive and overdue and run.due_in is not None:
         return f"look whether a worker consumes {run.actor} (--actors) and has room"
     return ""
+
+
+def _until(wait: WaitLine) -> str:
+    if wait.due_in is None or wait.due_at is None:
+        return ", as long as it takes"
+    return f", until {wait.due_at:%Y-%m-%d %H:%M:%S} UTC (in {_seconds(max(wait.due_in, timedelta(0)))})"
 
 
 def _when(run: RunRow) -> str:

@@ -131,7 +131,7 @@ def queues_of(role: Role, actors: Sequence[Actor[Any, Any]], topology: Topology)
         for actor in select(actors, role.patterns)
         for queue in map(topology.queue_of, (actor.name, *actor.aliases))
     ]
-    return [*own, topology.unheard, topology.dead]
+    return [*own, *topology.serving]
 
 
 def serve(role: Role, channel: Channel, stop: Stop) -> int:

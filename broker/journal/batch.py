@@ -17,6 +17,7 @@ from broker.journal.intents import (
     Answer,
     Claim,
     ClaimedRun,
+    Hear,
     Intent,
     Outgoing,
     Park,
@@ -37,6 +38,8 @@ from broker.journal.records import (
 )
 from broker.journal.resumes import write_resumes
 from broker.journal.turns import Writing, run_alone, run_together
+from broker.journal.waits import Waits
+from broker.topology import Topology, topology
 
 BEAT = timedelta(seconds=1)
 """An idle worker's heartbeat: a tenth of the default lease. A busy one beats with its claims, and at least twice as often."""
@@ -46,6 +49,9 @@ insert into worker (id, name, lock_key, version, started_at, heartbeat_at, live)
 values (%(id)s, %(name)s, %(lock_key)s, %(version)s, clock_timestamp(), clock_timestamp(), %(live)b)
 on conflict (id) do update
 set live = excluded.live, heartbeat_at = case when %(locked)s then excluded.heartbeat_at else worker.heartbeat_at end"""
+
+
+NO_TOPOLOGY = topology("callboard", {})
 
 
 class Outbox(Protocol):
@@ -74,10 +80,13 @@ class Identity:
 class Batch:
     """Applies intents. `live` is what this process runs, as far as it has been committed."""
 
-    def __init__(self, identity: Identity, doors: Doors, outbox: Outbox) -> None:
+    def __init__(
+        self, identity: Identity, doors: Doors, outbox: Outbox, topology: Topology = NO_TOPOLOGY
+    ) -> None:
         self.identity = identity
         self.doors = doors
         self.outbox = outbox
+        self._topology = topology
         self.live: dict[UUID, int] = {}
         """Run → fence of what this process holds: an earlier attempt that was fenced off must not forget a later one."""
         self._noting = threading.Lock()
@@ -90,7 +99,7 @@ class Batch:
         unless the commit itself went unanswered.
 
         `repeated` says that an earlier commit of these intents may have happened. `alone` is for one record on a connection
-        of its own: it does not hold the worker's row. Lock order: worker, runs, outbox, limits.
+        of its own: it does not hold the worker's row. Lock order: worker, runs, waits, outbox, limits.
         """
         try:
             with connection.pipeline():
@@ -136,20 +145,23 @@ class Batch:
         fresh = [record for record in of[Record] if record.token not in written]
         if repeated:
             release_held(connection, self.identity.id)
+        waits = Waits(connection, self._topology)
         claiming: list[Writing[Any]] = []
         if of[Claim]:
             claiming.append(write_claims(connection, self.identity.id, of[Claim], self.doors))
         if of[Resume]:
-            claiming.append(write_resumes(connection, self.identity.id, of[Resume], self.doors))
+            claiming.append(write_resumes(connection, self.identity.id, of[Resume], self.doors, waits))
         recording: list[Writing[Any]] = [write_records(connection, fresh)] if fresh else []
         self._settle(connection, of)
         done = Recorded(True)
         answers: list[tuple[Intent, Answer]] = [(r, done) for r in of[Record] if r.token in written]
-        answers += [(intent, done) for kind in (Park, Sent, Unsent) for intent in of[kind]]
+        answers += [(intent, done) for kind in (Park, Hear, Sent, Unsent) for intent in of[kind]]
         results = run_together([*claiming, *recording])
         asked = [a for _, standing in results[: len(claiming)] for a in standing]
         recorded = [pair for told in results[len(claiming) :] for pair in told]
-        leaving = _outgoing(r for r, a in recorded if a.held)
+        kept = [record for record, answer in recorded if answer.held]
+        waits.write(kept, of[Hear], [record.run_id for record, answer in recorded if answer.child])
+        leaving = _outgoing(kept) + waits.leaving
         leaving += self._at_the_doors(connection, asked, recorded)
         if leaving:
             self.outbox.write(connection, self.identity.id, leaving)
@@ -184,7 +196,7 @@ class Batch:
             delete_sent(connection, of[Sent])
         if of[Unsent]:
             release_unsent(connection, of[Unsent])
-        rows = [i.row_id for kind in (Claim, Resume, Park) for i in of[kind] if i.row_id is not None]
+        rows = [i.row_id for kind in (Claim, Resume, Park, Hear) for i in of[kind] if i.row_id is not None]
         if rows:
             delete_delivered(connection, rows)
 
@@ -194,7 +206,7 @@ class Batch:
         with connection.pipeline():
             connection.execute(BY_INDEX, {"local": True})
             [(_, answer)], leaving = self._write(connection, [record], repeated=False)
-            record.wakes = [out for out in leaving if record.end is None or out not in record.end.outgoing]
+            record.wakes = [out for out in leaving if out not in record.outgoing]
             held = isinstance(answer, Recorded) and answer.held
             if held:
                 connection.execute("commit")
@@ -220,7 +232,7 @@ def _sorted_by_kind(intents: Iterable[Intent]) -> Mapping[type, list[Any]]:
 
 
 def _outgoing(records: Iterable[Record]) -> list[Outgoing]:
-    return [out for record in records if record.end is not None for out in record.end.outgoing]
+    return [out for record in records for out in record.outgoing]
 
 
 def _has_left(record: Record, answer: Answer) -> bool:

@@ -14,14 +14,14 @@ from broker.journal.turns import Writing
 _CLAIM = """
 insert into run (id, event_id, event_source, actor, event_type, event_version, event_time, event, digest, subject,
                  correlation_id, causation_id, traceparent, tracestate, pipeline, claim,
-                 status, attempt, fence, worker, created_at, started_at, deadline_at, deadline)
+                 status, attempt, fence, worker, created_at, started_at, deadline_at, deadline, parent_id)
 select c.id, c.event_id, c.event_source, c.actor, c.event_type, c.event_version, c.event_time, c.event, c.digest, c.subject,
        c.correlation_id, c.causation_id, c.traceparent, c.tracestate, c.pipeline, c.token,
-       'running', 1, 1, %b, clock(), clock(), clock() + c.deadline, c.deadline
+       'running', 1, 1, %b, clock(), clock(), clock() + c.deadline, c.deadline, c.parent_id
 from unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::int[], %b::timestamptz[], %b::jsonb[], %b::bytea[],
-            %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::uuid[], %b::interval[])
+            %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::uuid[], %b::interval[], %b::uuid[])
      as c (id, event_id, event_source, actor, event_type, event_version, event_time, event, digest, subject, correlation_id,
-           causation_id, traceparent, tracestate, pipeline, token, deadline)
+           causation_id, traceparent, tracestate, pipeline, token, deadline, parent_id)
 on conflict (event_id, event_source, actor) do nothing
 returning id"""
 
@@ -151,4 +151,5 @@ def _row(claim: Claim) -> tuple[object, ...]:
         claim.pipeline,
         claim.token,
         claim.deadline,
+        claim.parent_id,
     )

@@ -22,8 +22,27 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that a step waits for: an `event` by its keys, a `child` by the id of its event, a `timer`."""
+
+    kind: str
+    what: str
+    key: str = ""
+    also: tuple[str, ...] = ()
+    since: datetime | None = None
+    """Events that were recorded earlier are not meant."""
+    received: tuple[int, ...] = ()
+    """Positions of the events that the run has had from earlier waits."""
+    delay: timedelta | None = None
+    at: datetime | None = None
+    child: Outgoing | None = None
+    held: bool = False
+    """The child is not sent yet: the end of another one sends it."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepRow:
-    """One durable part of a run. `delay` is set for `failing` (its next try) and `waiting` (a sleep)."""
+    """One durable part of a run. `delay` is set for `failing` (its next try) and `waiting` (a sleep, or a wait's end)."""
 
     name: str
     occurrence: int
@@ -34,6 +53,11 @@ class StepRow:
     result: Json | None = None
     error: str | None = None
     delay: timedelta | None = None
+    at: datetime | None = None
+    """When it is due, where that is a moment and no delay."""
+    parts: Sequence[Part] = ()
+    """What it waits for; the first to come ends it, unless it `needs_all`."""
+    needs_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +102,8 @@ class End:
     outgoing: Sequence[Outgoing] = ()
     failure: FailedAttempt | None = None
     dead: DeadLetter | None = None
+    awaits: Sequence[tuple[str, int]] = ()
+    """Steps (name, occurrence) that it waits for: it is due when the first of them is."""
 
 
 @dataclass(slots=True)
@@ -91,6 +117,12 @@ class Record:
     token: UUID = field(default_factory=uuid4)
     wakes: list[Outgoing] = field(default_factory=list[Outgoing])
     """Wake-ups of other runs that left with this one, in a transaction of its own."""
+
+    @property
+    def outgoing(self) -> list[Outgoing]:
+        """What leaves with its commit: invoked runs, and the events of the end."""
+        invoked = [p.child for s in self.steps for p in s.parts if p.child is not None and not p.held]
+        return [*invoked, *(self.end.outgoing if self.end is not None else ())]
 
     @property
     def locks(self) -> bool:
@@ -113,6 +145,8 @@ class Claim:
     """Names the actor had before: an event that ran under one of them has been done."""
     deadline: timedelta | None = None
     """How long the whole run may take."""
+    parent_id: UUID | None = None
+    """The run that invoked it."""
     run_id: UUID = field(default_factory=uuid7)
     token: UUID = field(default_factory=uuid4)
 
@@ -140,6 +174,15 @@ class Park:
 
 
 @dataclass(slots=True)
+class Hear:
+    """An event of a type that somebody waits for: keep it, and give it to those who do."""
+
+    envelope: Envelope
+    keys: Sequence[str]
+    row_id: int | None = None
+
+
+@dataclass(slots=True)
 class Sent:
     """Outbox rows whose messages are confirmed."""
 
@@ -153,7 +196,7 @@ class Unsent:
     ids: Sequence[UUID]
 
 
-Intent = Record | Claim | Resume | Park | Sent | Unsent
+Intent = Record | Claim | Resume | Park | Hear | Sent | Unsent
 
 
 @dataclass(slots=True)
@@ -197,9 +240,11 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A record is committed. `held` False: the fence was lost and nothing of it was written."""
+    """A record is committed. `held` False: the fence was lost and nothing of it was written. `child`: it ended a run that
+    another one has invoked."""
 
     held: bool
+    child: bool = False
 
 
 Answer = ClaimedRun | Declined | Recorded

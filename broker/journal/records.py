@@ -30,10 +30,11 @@ _HOLD_AND_STEP = f"""
 with held as ({_HOLD}),
 written as (
     insert into step (run_id, name, occurrence, status, tries, due_at, result, error, attempt, started_at, finished_at)
-    select run_id, name, occurrence, status, tries, clock() + delay, result, error, attempt, clock() - duration, clock()
+    select run_id, name, occurrence, status, tries, least(at, clock() + delay), result, error, attempt, clock() - duration,
+           clock()
     from unnest(%b::uuid[], %b::text[], %b::int[], %b::text[], %b::int[], %b::interval[], %b::jsonb[], %b::text[],
-                %b::int[], %b::interval[])
-         as s (run_id, name, occurrence, status, tries, delay, result, error, attempt, duration)
+                %b::int[], %b::interval[], %b::timestamptz[])
+         as s (run_id, name, occurrence, status, tries, delay, result, error, attempt, duration, at)
     where s.run_id in (select id from held)
     on conflict (run_id, name, occurrence) do update
     set status = excluded.status, tries = excluded.tries, due_at = excluded.due_at, result = excluded.result,
@@ -50,7 +51,7 @@ set status = e.status, record = e.token, result = coalesce(e.result, r.result), 
 from unnest(%b::uuid[], %b::bigint[], %b::text[], %b::uuid[], %b::jsonb[], %b::text[], %b::interval[], %b::uuid[])
      as e (id, fence, status, token, result, reason, delay, wake)
 where r.id = e.id and r.fence = e.fence and r.status = 'running'
-returning r.id"""
+returning r.id, r.parent_id is not null and r.finished_at is not null"""
 
 _ATTEMPTS = """
 insert into attempt (run_id, rerun, attempt, failed_at, kind, error, trace, step, delay)
@@ -109,10 +110,13 @@ def write_records(
     _write_effects(
         connection, [record.end for record in owned if record.end is not None and record.end.writes]
     )
-    ended: set[UUID] = set()
+    ended: dict[UUID, bool] = {}
     if ending := [record for record in owned if record.end is not None]:
         ended = yield from _write_ends(connection, ending)
-    written = [(record, Recorded(record.run_id in (ended if record.end else held))) for record in records]
+    written = [
+        (record, Recorded(record.run_id in (ended if record.end else held), ended.get(record.run_id, False)))
+        for record in records
+    ]
     return [*written, *((record, Recorded(False)) for record in twice)]
 
 
@@ -144,7 +148,19 @@ def _hold_and_step(connection: Connection, records: Sequence[Record]) -> Writing
     keys = columns(sorted({(record.run_id, record.fence) for record in records}))
     latest = {(r.run_id, s.name, s.occurrence): s for r in records for s in r.steps}
     steps = [
-        (key[0], s.name, s.occurrence, s.status, s.tries, s.delay, s.result, s.error, s.attempt, s.duration)
+        (
+            key[0],
+            s.name,
+            s.occurrence,
+            s.status,
+            s.tries,
+            s.delay,
+            s.result,
+            s.error,
+            s.attempt,
+            s.duration,
+            s.at,
+        )
         for key, s in sorted(latest.items())
     ]
     statement = _HOLD_AND_STEP if steps else _HOLD
@@ -177,7 +193,8 @@ def _adapted(parameters: Mapping[str, object] | Sequence[object]) -> Mapping[str
     return [Jsonb(value) if isinstance(value, dict) else value for value in parameters]
 
 
-def _write_ends(connection: Connection, records: Sequence[Record]) -> Writing[set[UUID]]:
+def _write_ends(connection: Connection, records: Sequence[Record]) -> Writing[dict[UUID, bool]]:
+    """The runs that were ended, and which of them another run has invoked."""
     pairs = sorted(((r, r.end) for r in records if r.end), key=lambda pair: pair[0].run_id)
     rows = [
         (
@@ -194,7 +211,7 @@ def _write_ends(connection: Connection, records: Sequence[Record]) -> Writing[se
     ]
     updated = connection.execute(_ENDS, columns(rows))
     yield
-    ended = {id for (id,) in updated}
+    ended: dict[UUID, bool] = dict(updated.fetchall())
     _write_failures(connection, [(r, e) for r, e in pairs if r.run_id in ended])
     return ended
 

@@ -11,6 +11,7 @@ from broker.journal.doors import Asked, Doors
 from broker.journal.intents import Answer, ClaimedRun, Declined, Intent, Resume, StoredStep
 from broker.journal.records import columns
 from broker.journal.turns import Writing
+from broker.journal.waits import Waits
 from schemas import Envelope
 
 _RESUME = """
@@ -39,17 +40,20 @@ select run_id, name, occurrence, status, tries, result::text, error, due_at - cl
 
 
 def write_resumes(
-    connection: Connection, worker: UUID, resumes: Sequence[Resume], doors: Doors
+    connection: Connection, worker: UUID, resumes: Sequence[Resume], doors: Doors, waits: Waits
 ) -> Writing[tuple[list[tuple[Intent, Answer]], list[Asked]]]:
     """Take over waiting runs whose `wake` is still theirs, with what their earlier attempts left. Returns the answers, and the
     runs that stand at a door."""
     unique = {resume.wake: resume for resume in sorted(resumes, key=lambda resume: resume.run_id)}
     rows = [(resume.run_id, resume.wake, resume.token) for resume in unique.values()]
     updated = connection.execute(_RESUME, [*columns(rows), worker])
-    found = connection.execute(_RESUMED, ([row[0] for row in rows], [row[2] for row in rows]))
+    ids, tokens = [row[0] for row in rows], [row[2] for row in rows]
+    found = connection.execute(_RESUMED, (ids, tokens))
+    due = waits.settle_due(ids, tokens)
     yield
     woken = {row[0]: row[1:] for row in updated}
     resumed = {row[1]: row for row in found}
+    waits.settle_told(due)
     stored = connection.execute(_STORED, ([row[0] for row in resumed.values()],))
     yield
     steps = _stored_steps(stored)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from broker.backoff import next_delay
-from broker.errors import CodeChangedError, ConfigurationError, EventError, StepFailed
+from broker.errors import CodeChangedError, ConfigurationError, EventError, InvokeFailed, StepFailed
 from broker.middleware.base import Policy
 from broker.policies import Policies
 from broker.signals import NonRetriable
@@ -33,6 +33,8 @@ class Backoff(Policy):
         """`attempt` counts from 1, the first try included: 5 attempts are 4 retries."""
         if isinstance(error, StepFailed):
             return GiveUp("step failed")
+        if isinstance(error, InvokeFailed):
+            return GiveUp("invoked run failed")
         if isinstance(error, CodeChangedError):
             return GiveUp("code changed")
         if isinstance(error, EventError):

@@ -1,7 +1,8 @@
 """`AsyncRun`: the same verbs for actors written as coroutines. Awaiting one holds no thread."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -9,8 +10,8 @@ from broker.backoff import NO_RETRY, Backoff
 from broker.errors import StepFailed
 from broker.journal.intents import Answer, Record, Recorded, StepRow
 from broker.outcomes import Failed, Ok
+from broker.run.asynchronous_waits import AwaitedWaiting
 from broker.run.core import Core, Known, OpenStep
-from broker.run.facts import Facts
 from broker.run.tools import Tools
 from broker.signals import Fenced, Suspended
 
@@ -19,14 +20,16 @@ Item = TypeVar("Item")
 Ts = TypeVarTuple("Ts")
 
 
-class AsyncRun(Facts):
+class AsyncRun(AwaitedWaiting):
     """One attempt of a run on the process's event loop. Verbs raise Fenced when the run has been taken from this worker."""
 
-    __slots__ = ("_post",)
+    __slots__ = ("_busy", "_idle", "_post")
 
     def __init__(self, core: Core, tools: Tools, post: Callable[[Callable[[], None]], None]) -> None:
         super().__init__(core, tools)
         self._post = post
+        self._busy = 0
+        self._idle: list[asyncio.Future[None]] = []
 
     async def step(
         self, name: str, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, retry: Backoff | None = None
@@ -36,6 +39,12 @@ class AsyncRun(Facts):
         Several may be awaited at once under different names. With `retry` the step counts its own tries and raises StepFailed
         after the last; without, its error is the attempt's.
         """
+        async with self._under_way():
+            return await self._step(name, fn, *args, retry=retry)
+
+    async def _step(
+        self, name: str, fn: Callable[[*Ts], Awaitable[T]], *args: *Ts, retry: Backoff | None = None
+    ) -> T:
         step = self._core.open_step(name, fn)
         if isinstance(step, Known):
             return step.value  # type: ignore[no-any-return]
@@ -67,23 +76,50 @@ class AsyncRun(Facts):
         async def one(index: int, item: Item) -> Ok[T] | Failed | timedelta:
             async with room:
                 try:
-                    return Ok(await self.step(f"{name}[{index}]", fn, item, retry=policy))
+                    return Ok(await self._step(f"{name}[{index}]", fn, item, retry=policy))
                 except StepFailed as error:
                     return Failed(error.error)
                 except Suspended as signal:
-                    return signal.delay
+                    return signal.delay or timedelta(0)
 
-        outcomes = await asyncio.gather(*(one(index, item) for index, item in enumerate(items)))
-        if waits := [outcome for outcome in outcomes if isinstance(outcome, timedelta)]:
-            raise Suspended(min(waits), f"items of {name!r} retry")
+        async with self._under_way():
+            outcomes = await asyncio.gather(*(one(index, item) for index, item in enumerate(items)))
+            if waits := [outcome for outcome in outcomes if isinstance(outcome, timedelta)]:
+                raise self._core.suspend(min(waits), f"items of {name!r} retry")
         return [outcome for outcome in outcomes if not isinstance(outcome, timedelta)]
 
     async def sleep(self, duration: timedelta, *, name: str = "sleep") -> None:
         """Leave the worker and go on after `duration`, which is a row with a due time: it costs nothing and survives all."""
-        row = self._core.sleep_row(name, duration)
-        if row is not None:
-            await self._record(row)
-            raise Suspended(duration, f"sleeps in {name!r}")
+        async with self._under_way():
+            row = self._core.sleep_row(name, duration)
+            if row is not None:
+                await self._record(row)
+                raise self._core.suspend(duration, f"sleeps in {name!r}")
+
+    @asynccontextmanager
+    async def _under_way(self) -> AsyncGenerator[None]:
+        """A suspension waits for the verbs beside it: the body leaves as a whole, with all that its parallel parts wait for."""
+        self._busy += 1
+        signal: Suspended | None = None
+        try:
+            yield
+        except Suspended as raised:
+            signal = raised
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                self._tell_the_waiting()
+        if signal is not None:
+            while self._busy:
+                self._idle.append(asyncio.get_running_loop().create_future())
+                await self._idle[-1]
+            raise signal
+
+    def _tell_the_waiting(self) -> None:
+        for future in self._idle:
+            if not future.done():
+                future.set_result(None)
+        self._idle.clear()
 
     async def _failed(self, step: OpenStep, error: Exception, retry: Backoff | None) -> None:
         row = self._core.fail_step(step, error, retry)
@@ -91,7 +127,7 @@ class AsyncRun(Facts):
             return
         await self._record(row)
         if row.delay is not None:
-            raise Suspended(row.delay, f"step {step.name!r} retries") from error
+            raise self._core.suspend(row.delay, f"step {step.name!r} retries") from error
         raise StepFailed(step.name, step.tries, row.error or "") from error
 
     async def _record(self, row: StepRow) -> None:

@@ -23,6 +23,7 @@ from broker.codec import MAX_BYTES, encode
 from broker.errors import CodeChangedError, ConfigurationError, InvalidEventError, StepFailed
 from broker.journal.intents import ClaimedRun, End, Outgoing, StepRow, StoredStep
 from broker.outcomes import Result
+from broker.run.waits import QueueOf, Waits, name_of_queue
 from broker.signals import Suspended
 from schemas import Event, derived, wrap
 
@@ -56,20 +57,31 @@ class Core:
         source: str,
         traced: Callable[[str, UUID], tuple[str | None, str | None]],
         max_bytes: int = MAX_BYTES,
+        waits_for: Sequence[type[Event]] = (),
+        queue_of: QueueOf = name_of_queue,
     ) -> None:
         self.claimed = claimed
+        self.waits = Waits(self, waits_for, queue_of)
+        self.suspensions: list[Suspended] = []
+        """Why the attempt leaves its body; several where parallel verbs wait."""
+        self.source = source
+        self.max_bytes = max_bytes
+        self.traced = traced
         self.outgoing: list[Outgoing] = []
         self.writes: list[tuple[str, Mapping[str, object] | Sequence[object]]] = []
         self.sealed = ""
         self.failed_step: str | None = None
         """The step whose body failed last in this attempt."""
-        self._source = source
-        self._max_bytes = max_bytes
-        self._traced = traced
         self._seen: Counter[str] = Counter()
         self._open: set[str] = set()
         self._published: Counter[str] = Counter()
         self._began = time.monotonic()
+
+    @property
+    def event(self) -> Event:
+        """What started the run; read before its body is entered."""
+        assert self.claimed.event is not None  # the performer reads it first
+        return self.claimed.event
 
     # --- steps
 
@@ -77,14 +89,11 @@ class Core:
         """Raises StepFailed if it used up its retries before, Suspended if its next try is not due, CodeChangedError if its
         stored result no longer fits `fn`'s return annotation, ConfigurationError if the same name is open already."""
         self.refuse_if_sealed(f"step {name!r}")
-        if not name or len(name.encode()) > 255 or "\0" in name:
-            raise ConfigurationError(f"step name {name[:40]!r}: 1 to 255 bytes, no NUL")
         if name in self._open:
             raise ConfigurationError(
                 f"step {name!r} is open already: give parallel steps names of their own, or use map"
             )
-        occurrence = self._seen[name]
-        self._seen[name] += 1
+        occurrence = self.take(name)
         stored = self.claimed.steps.get((name, occurrence))
         if stored is None:
             return self._opened(name, occurrence, 1)
@@ -93,7 +102,7 @@ class Core:
         if stored.status == "failed":
             raise StepFailed(name, stored.tries, stored.error or "")
         if (left := self.left_of(stored)) > timedelta(0):
-            raise Suspended(left, f"step {name!r} retries")
+            raise self.suspend(left, f"step {name!r} retries")
         return self._opened(name, occurrence, stored.tries + 1)
 
     def close_step(self, step: OpenStep, value: object, fn: Callable[..., Any] | None) -> StepRow:
@@ -121,14 +130,34 @@ class Core:
     def sleep_row(self, name: str, duration: timedelta) -> StepRow | None:
         """None once the sleep is over; raises Suspended while it lasts; else the row that begins it."""
         self.refuse_if_sealed("sleep")
-        occurrence = self._seen[name]
-        self._seen[name] += 1
+        occurrence = self.take(name)
         stored = self.claimed.steps.get((name, occurrence))
         if stored is None:
             return self._row(OpenStep(name, occurrence, 1, time.monotonic()), "waiting", delay=duration)
         if (left := self.left_of(stored)) > timedelta(0):
-            raise Suspended(left, f"sleeps in {name!r}")
+            raise self.suspend(left, f"sleeps in {name!r}")
         return None
+
+    def take(self, name: str) -> int:
+        """Which occurrence of this name it is. Raises ConfigurationError for a name that cannot be kept."""
+        if not name or len(name.encode()) > 255 or "\0" in name:
+            raise ConfigurationError(f"step name {name[:40]!r}: 1 to 255 bytes, no NUL")
+        self._seen[name] += 1
+        return self._seen[name] - 1
+
+    def suspend(
+        self, delay: timedelta | None, reason: str, awaits: tuple[tuple[str, int], ...] = ()
+    ) -> Suspended:
+        """What to raise, noted for the end of the attempt."""
+        signal = Suspended(delay, reason, awaits)
+        self.suspensions.append(signal)
+        return signal
+
+    def waiting(self, reason: str) -> End:
+        """The end of an attempt that waits: it is due as soon as any of its verbs is."""
+        delays = [signal.delay for signal in self.suspensions if signal.delay is not None]
+        awaits = [step for signal in self.suspensions for step in signal.awaits]
+        return End("waiting", reason=reason, delay=min(delays, default=None), awaits=awaits)
 
     # --- effects
 
@@ -174,10 +203,10 @@ class Core:
         position = self._published[kind.event_type]
         self._published[kind.event_type] += 1
         id = derived(claimed.id, claimed.rerun, kind.event_type, position)
-        traceparent, tracestate = self._traced(kind.event_type, id)
+        traceparent, tracestate = self.traced(kind.event_type, id)
         envelope = wrap(
             event,
-            source=self._source,
+            source=self.source,
             id=str(id),
             subject=subject or claimed.envelope.subject,
             correlation_id=claimed.envelope.correlation_id,
@@ -185,7 +214,7 @@ class Core:
             traceparent=traceparent,
             tracestate=tracestate,
         )
-        self.outgoing.append(Outgoing(id, encode(envelope, max_bytes=self._max_bytes), delay))
+        self.outgoing.append(Outgoing(id, encode(envelope, max_bytes=self.max_bytes), delay))
         return id
 
     def _opened(self, name: str, occurrence: int, tries: int) -> OpenStep:

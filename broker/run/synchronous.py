@@ -13,7 +13,7 @@ from broker.journal.intents import Record, Recorded, StepRow
 from broker.journal.reply import Reply
 from broker.outcomes import Failed, Ok
 from broker.run.core import Core, Known, OpenStep
-from broker.run.facts import Facts
+from broker.run.synchronous_waits import Waiting
 from broker.run.tools import Tools
 from broker.signals import Fenced, Suspended
 
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 Ts = TypeVarTuple("Ts")
 
 
-class Run(Facts):
+class Run(Waiting):
     """One attempt of a run, in a worker thread. Verbs raise Fenced when the run has been taken from this worker."""
 
     __slots__ = ("_transaction",)
@@ -97,9 +97,9 @@ class Run(Facts):
                 outcomes.append(Failed(error.error))
             except Suspended as signal:
                 outcomes.append(None)
-                waits.append(signal.delay)
+                waits.append(signal.delay or timedelta(0))
         if waits:
-            raise Suspended(min(waits), f"items of {name!r} retry")
+            raise self._core.suspend(min(waits), f"items of {name!r} retry")
         return [outcome for outcome in outcomes if outcome is not None]
 
     def sleep(self, duration: timedelta, *, name: str = "sleep") -> None:
@@ -108,7 +108,7 @@ class Run(Facts):
             row = self._core.sleep_row(name, duration)
             if row is not None:
                 self._record(row)
-                raise Suspended(duration, f"sleeps in {name!r}")
+                raise self._core.suspend(duration, f"sleeps in {name!r}")
 
     @contextmanager
     def transaction(self) -> Generator[Connection]:
@@ -184,7 +184,7 @@ class Run(Facts):
                 return
             self._record(row)
             if row.delay is not None:
-                raise Suspended(row.delay, f"step {step.name!r} retries") from error
+                raise self._core.suspend(row.delay, f"step {step.name!r} retries") from error
             raise StepFailed(step.name, step.tries, row.error or "") from error
 
     def _record(self, row: StepRow) -> None:

@@ -1,7 +1,7 @@
 """One actor without broker or database: its body with steps kept in memory, and everything it asked for as values."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -10,12 +10,14 @@ from uuid import UUID
 from broker.actor import Actor
 from broker.errors import ConfigurationError
 from broker.journal.intents import Answer, ClaimedRun, End, Intent, Record, Recorded, StepRow, StoredStep
+from broker.perform import signal_in
 from broker.run.asynchronous import AsyncRun
 from broker.run.core import Core
 from broker.run.guard import OpenGuard
 from broker.run.synchronous import Run
 from broker.run.tools import Tools
 from broker.signals import Suspended
+from broker.testing.answers import Answers, Given
 from schemas import Event, uuid7, validate, wrap
 
 
@@ -60,13 +62,41 @@ def rehearse(
     attempt: int = 1,
     run_id: UUID | None = None,
     steps: Mapping[tuple[str, int], StepRow] | None = None,
+    heard: Sequence[Event] = (),
+    results: Mapping[Actor[Any, Any, Any], Given] | None = None,
+    time_passes: bool = False,
 ) -> Rehearsal:
-    """Run the actor's body once. Errors come out as they are; `steps` of an earlier rehearsal are known results."""
-    rehearsal = Rehearsal(steps=dict(steps or {}))
+    """Run the actor's body once. Errors come out as they are; `steps` of an earlier rehearsal are known results.
+
+    `heard` are the events that its waits find, `results` what the actors that it invokes give (a model, an InvokeFailed, or a
+    function of the event). With these it is entered again from the top after each wait, as in the house; with `time_passes`
+    sleeps and timeouts are over at once. What is still waited for is `suspended`.
+    """
+    answers = Answers(heard, results, time_passes)
+    known, id = dict(steps or {}), run_id or uuid7()
+    while True:
+        rehearsal = _once(actor, event, attempt, id, known)
+        waiting = {k: row for k, row in rehearsal.steps.items() if row.status == "waiting"}
+        settled = {k: done for k, row in waiting.items() if (done := answers.settled(row)) is not None}
+        rehearsal.steps |= settled
+        if rehearsal.suspended is None or not settled:
+            return rehearsal
+        known = rehearsal.steps
+
+
+def _once(
+    actor: Actor[Any, Any],
+    event: Event,
+    attempt: int,
+    run_id: UUID,
+    steps: Mapping[tuple[str, int], StepRow],
+) -> Rehearsal:
+    rehearsal = Rehearsal(steps=dict(steps))
     core = Core(
         _claimed(actor, event, attempt, run_id, rehearsal.steps),
         source="rehearsal",
         traced=lambda *_: (None, None),
+        waits_for=actor.waits_for,
     )
     tools = Tools(_MemoryLedger(rehearsal), OpenGuard(), _NoPool(), lambda *_: True, lambda _: nullcontext())
     try:
@@ -77,7 +107,10 @@ def rehearse(
             _keep(rehearsal, core.completed(asyncio.run(coroutine)))
         else:
             _keep(rehearsal, core.completed(actor.fn(event, Run(core, tools))))
-    except Suspended as signal:
+    except BaseException as error:
+        signal = signal_in(error)
+        if not isinstance(signal, Suspended):
+            raise
         rehearsal.suspended = signal
     return rehearsal
 
@@ -95,11 +128,11 @@ def _claimed(
     actor: Actor[Any, Any],
     event: Event,
     attempt: int,
-    run_id: UUID | None,
+    run_id: UUID,
     steps: Mapping[tuple[str, int], StepRow],
 ) -> ClaimedRun:
     stored = {
         key: StoredStep(row.status, row.tries, row.result, row.error, None) for key, row in steps.items()
     }
-    claimed = ClaimedRun(run_id or uuid7(), actor.name, wrap(event, source="rehearsal"), 1, attempt, event)
+    claimed = ClaimedRun(run_id, actor.name, wrap(event, source="rehearsal"), 1, attempt, event)
     return replace(claimed, steps=stored)

@@ -50,16 +50,30 @@ def _points() -> dict[str, tuple[Any, str, str]]:
     }
 
 
+def _wait_points() -> dict[str, tuple[Any, str, str]]:
+    """As `_points`, for runs that wait: the trial chain never passes here."""
+    from broker.journal import batch, waits
+    from broker.run import synchronous
+
+    return {
+        "before a wait commits": (waits.Waits, "write", "after"),
+        "after a wait has committed": (synchronous.Run, "_record", "after"),
+        "while a wait is settled": (waits.Waits, "settle", "after"),
+        "after a wait was settled": (batch.Batch, "apply", "after"),
+    }
+
+
 POINTS = tuple(_points())
 APART = {"in the takeover", "after a tick"}
 """A chain alone does not come by them: each has a test of its own."""
+WAIT_POINTS = tuple(_wait_points())
 RABBIT_ONLY = {"after publish before confirm", "after confirm before mark", "after mark"}
 """The `postgres` transport has no outbox to confirm."""
 
 
 def arm(point: str, passage: int) -> None:
     """Make the process end at this passage of the point."""
-    owner, name, when = _points()[point]
+    owner, name, when = {**_points(), **_wait_points()}[point]
     original: Callable[..., Any] = getattr(owner, name)
     passages = 0
     lock = threading.Lock()

@@ -4,6 +4,7 @@ With `--crash` the process ends without warning (`os._exit`) at the N-th passage
 """
 
 import argparse
+import importlib
 import logging
 import os
 import signal
@@ -29,7 +30,7 @@ from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.rabbitmq import RabbitmqTransport
 from ops.chaos import seams, timekeeping
-from ops.chaos.trial import ACTORS, Journaled
+from ops.chaos.trial import Journaled
 
 PAUSE_SECONDS = 0.25
 
@@ -51,7 +52,8 @@ def main() -> None:
         settings = settings.model_copy(update={"dedup_window": timedelta(days=3650)})
     broker = CallboardBroker(settings.namespace)
     schedules = timekeeping.SCHEDULES if arguments.schedules else ()
-    broker.bind([*ACTORS, *([timekeeping.hear] if schedules else [])])
+    cast = importlib.import_module(arguments.cast).ACTORS
+    broker.bind([*cast, *([timekeeping.hear] if schedules else [])])
     transport = transport_of(settings.database, arguments.amqp)
     _arm(arguments, transport)
     _declare(settings.database, transport, broker.topology())
@@ -99,6 +101,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("dsn")
     parser.add_argument("amqp", nargs="?", default="")
     parser.add_argument("--namespace", default="callboard")
+    parser.add_argument("--cast", default="ops.chaos.trial", metavar="MODULE")
     parser.add_argument("--crash", default="", metavar="POINT:N")
     parser.add_argument("--break", dest="guard", choices=seams.GUARDS)
     parser.add_argument("--doubt", type=float, default=0, metavar="SHARE")

@@ -100,6 +100,8 @@ def policies_of(actor: Actor[Any, Any]) -> str:
     told += [text for text in _limits(policies) if text]
     if (once := policies.idempotency) is not None:
         told.append(f"once{_key(once.key)} in {took(once.ttl)}")
+    if actor.waits_for:
+        told.append(f"waits for {_types(actor.waits_for)}")
     return ", ".join(told)
 
 

@@ -83,6 +83,7 @@ def moments(told: RunStory) -> Iterator[Moment]:
     run = told.run
     yield run.event_time, "event", f"{run.event_type} was published", ""
     yield run.created_at, "claim", "claimed by a worker", took(run.created_at - run.event_time)
+    waits = {(wait.name, wait.occurrence): str(wait) for wait in told.waits}
     for step in told.steps:
         again = f", try {step.tries}" if step.tries > 1 else ""
         late = (
@@ -92,6 +93,8 @@ def moments(told: RunStory) -> Iterator[Moment]:
         )
         what = step.name if step.occurrence == 0 else f"{step.name} #{step.occurrence + 1}"
         failed = f": {one_line(step.error)}" if step.error else ""
+        if (awaited := waits.get((step.name, step.occurrence))) is not None:
+            what += f": {awaited}"
         yield step.finished_at, f"step {step.status}{again}", f"{what}{failed}", late
     for attempt in told.attempts:
         where = f" (step {attempt.step})" if attempt.step else ""

@@ -15,7 +15,9 @@ WINDOW = timedelta(days=30)
 
 def sweep(database: Database) -> int:
     with database.once("test") as connection:
-        return Retention(dedup_window=WINDOW, steps=timedelta(days=7)).sweep(connection)
+        return Retention(look_back=timedelta(days=1), dedup_window=WINDOW, steps=timedelta(days=7)).sweep(
+            connection
+        )
 
 
 def test_finished_runs_are_forgotten_after_the_window_and_their_steps_before(

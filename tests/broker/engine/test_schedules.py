@@ -354,7 +354,7 @@ def test_old_ticks_are_forgotten_and_no_slot_comes_again(database: Database) -> 
             assert scheduler(database, hourly).sweep(connection) == 1
         control.pause(connection, "hourly")
         clock.advance(8 * DAY)
-        Retention(dedup_window=7 * DAY, steps=DAY).sweep(connection)
+        Retention(dedup_window=7 * DAY, steps=DAY, look_back=timedelta(days=1)).sweep(connection)
         assert control.ticks(connection, "hourly", 10) == []
         control.resume(connection, "hourly")
         assert scheduler(database, hourly).sweep(connection) == 0

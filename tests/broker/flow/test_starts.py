@@ -78,6 +78,7 @@ def test_a_run_that_outlives_its_deadline_is_a_dead_letter(make_stage: MakeStage
     assert diary == (["r 1", "r 2"] if how == "fails" else ["r 1"])
 
 
+@pytest.mark.interrupts
 def test_a_running_attempt_ends_at_its_runs_deadline(make_stage: MakeStage) -> None:
     stage = make_stage([flow_cast.bound_briefly])
     stage.publish(FlowBounded(name="r", how="loops"))

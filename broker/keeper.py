@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 _HOLD = "select pg_advisory_lock(%s)"
 _LEAD = "select pg_try_advisory_lock(%s)"
 MAX_PAUSE_SECONDS = 2.0
+SECOND_LOOK_SECONDS = 0.1
+"""Between the two looks that must find a lock free: longer than a session takes to be re-made, and it is time that runs wait."""
 
 
 class Sweep(Protocol):
@@ -113,7 +115,8 @@ class Keeper:
             self._takeover.depose(connection, leader_key(self._database.schema))
             self._patiently(self._scheduler.stand_in, connection)
         if not busy:
-            left = self._interval.total_seconds() - (time.monotonic() - began)
+            interval = SECOND_LOOK_SECONDS if self._takeover.suspects else self._interval.total_seconds()
+            left = min(interval, self._interval.total_seconds()) - (time.monotonic() - began)
             self._nudged.wait(max(left, 0))
             self._nudged.clear()
 

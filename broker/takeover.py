@@ -92,6 +92,11 @@ class Takeover:
         self._suspects = suspects
         return freed
 
+    @property
+    def suspects(self) -> bool:
+        """Whether a lock was found free once: the second look should come soon."""
+        return bool(self._suspects)
+
     def recover(self, connection: Connection) -> int:
         """After a lost session of our own: what our sweep had taken with it may never have left. Returns how many rows."""
         wakes = connection.execute(_WAKES, (self._me,)).rowcount

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -153,17 +154,34 @@ def _modules(package: str) -> Iterator[ModuleType]:
         ) from error
     yield root
     for found in pkgutil.walk_packages(root.__path__, f"{package}."):
-        yield _imported(found.name)
+        try:
+            yield _imported(found.name)
+        except ModuleNotFoundError as error:
+            raise _broken(found.name, error) from error
 
 
 def _imported(name: str) -> ModuleType:
-    """Raises ConfigurationError for a cron expression that periodiq stumbles over, and whatever else the module raises."""
+    """Raises ModuleNotFoundError, and ConfigurationError for whatever else is raised in the module: an error of syntax, a cron
+    expression that periodiq stumbles over, a wrong declaration."""
     try:
         return importlib.import_module(name)
-    except (KeyError, ValueError, IndexError) as error:
-        if fault := misread(error):
-            raise ConfigurationError(fault) from error
+    except (ModuleNotFoundError, ConfigurationError):
         raise
+    except Exception as error:
+        fault = misread(error) if isinstance(error, KeyError | ValueError | IndexError) else None
+        raise (ConfigurationError(fault) if fault else _broken(name, error)) from error
+
+
+def _broken(module: str, error: Exception) -> ConfigurationError:
+    """The place in the author's file."""
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename
+    ]
+    where = f"{frames[-1].filename}:{frames[-1].lineno}"
+    told = str(error)
+    if isinstance(error, SyntaxError):
+        where, told = f"{error.filename}:{error.lineno}", error.msg
+    return ConfigurationError(f"cannot import {module}: {type(error).__name__} in {where}: {told}")
 
 
 def _defined_in(found: object, module: ModuleType) -> bool:

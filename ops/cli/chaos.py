@@ -24,7 +24,9 @@ def chaos(
     red: Annotated[
         bool, typer.Option("--red", help="Take each row's guard away: an invariant must break then.")
     ] = False,
-    seed: Annotated[int | None, typer.Option("--seed", help="[default: by chance, told]")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of all chances; else one by chance, which is told.")
+    ] = None,
     events: Annotated[int | None, typer.Option("--events", "-n", min=1, help="A row.")] = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Results; what is in the file already is not tried again.")

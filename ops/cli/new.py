@@ -33,7 +33,7 @@ def event(
     fields: Annotated[
         list[str] | None, typer.Argument(metavar="NAME:TYPE...", help="Such as order_id:UUID.")
     ] = None,
-    domain: Annotated[str | None, typer.Option("--domain", help="[the first word of the type]")] = None,
+    domain: Annotated[str | None, typer.Option("--domain", help="Else the first word of the type.")] = None,
     app: App = None,
 ) -> None:
     """An event class in the schemas of its domain."""

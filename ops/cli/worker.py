@@ -18,7 +18,11 @@ def worker(
     threads: Annotated[
         int | None,
         typer.Option(
-            "--threads", "-t", min=1, max=256, help="Worker threads a process. [default: CALLBOARD_THREADS]"
+            "--threads",
+            "-t",
+            min=1,
+            max=256,
+            help="Worker threads a process; else as CALLBOARD_THREADS says.",
         ),
     ] = None,
     actors: Annotated[

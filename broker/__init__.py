@@ -6,7 +6,7 @@ from broker.environment import EnvironmentSettings
 from broker.errors import CallboardError, ConfigurationError, InvokeFailed, PublishError, StepFailed
 from broker.middleware.base import Door, Policy, Visit
 from broker.outcomes import Failed, Ok, Result
-from broker.policies import Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
+from broker.policies import CancelOn, Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
 from broker.publisher import Publisher
 from broker.retrying import retrying, retrying_async
 from broker.run.asynchronous import AsyncRun
@@ -23,6 +23,7 @@ __all__ = [
     "AsyncRun",
     "Backoff",
     "CallboardError",
+    "CancelOn",
     "Chain",
     "Concurrency",
     "ConfigurationError",

@@ -28,7 +28,7 @@ from broker.backoff import Backoff
 from broker.errors import ConfigurationError
 from broker.keys import Key
 from broker.outcomes import Result
-from broker.policies import Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
+from broker.policies import CancelOn, Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
 from broker.run.asynchronous import AsyncRun
 from broker.run.synchronous import Run
 from schemas import Event
@@ -54,6 +54,7 @@ OPTIONS = (
     "singleton",
     "priority",
     "idempotency",
+    "cancel_on",
     "publishes",
     "waits_for",
     "title",
@@ -88,6 +89,11 @@ class Actor(Generic[In, Out, Gives]):
                 (*[kind for kind in self.returns if issubclass(kind, Event)], *(facts.get("publishes") or ()))
             )
         )
+
+    @property
+    def recorded(self) -> tuple[type[Event], ...]:
+        """Events that are kept for its runs: what they wait for, and what cancels them."""
+        return (*self.waits_for, *(each.event for each in self.policies.cancelled_by))
 
     def with_defaults(self, defaults: Policies) -> None:
         """Take these policies where the actor says nothing itself. Raises ConfigurationError if one does not fit its events."""
@@ -144,6 +150,7 @@ def actor(
     singleton: Singleton | None = None,
     priority: Key | None = None,
     idempotency: Idempotency | None = None,
+    cancel_on: CancelOn | Sequence[CancelOn] | None = None,
     publishes: Sequence[type[Event]] = (),
     waits_for: Sequence[type[Event]] = (),
     title: str | None = None,
@@ -174,6 +181,7 @@ def actor(
         "singleton": singleton,
         "priority": priority,
         "idempotency": idempotency,
+        "cancel_on": cancel_on,
         "options": dict(options) if options else None,
     }
     chosen = {name: value for name, value in wanted.items() if value is not None}

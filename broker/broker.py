@@ -14,6 +14,7 @@ from broker.errors import ConfigurationError
 from broker.journal.intents import Record
 from broker.middleware.backoff import Backoff
 from broker.middleware.base import Policy
+from broker.middleware.cancel_on import CancelOn
 from broker.middleware.concurrency import Concurrency
 from broker.middleware.deadline import Deadline
 from broker.middleware.idempotency import Idempotency
@@ -33,8 +34,9 @@ P = TypeVar("P", bound=Policy)
 def standard_policies() -> list[Policy]:
     """Outermost first. Trace sees everything. Doors stand in the order in which they may refuse: what is too late needs no key; a
     duplicate uses up no start; a start that is dropped holds no slot; a slot comes before the start rate, so that a start is
-    counted when it happens. The time limit is the innermost around the body; backoff decides about whatever came out."""
-    doors = [MaxAge(), Deadline(), Idempotency(), Singleton(), RateLimit(), Concurrency(), Throttle()]
+    counted when it happens; what cancels a run is noted for those that are left. The time limit is the innermost around the body; backoff decides about whatever came out."""
+    keys, limits = [Idempotency(), Singleton()], [RateLimit(), Concurrency(), Throttle()]
+    doors = [MaxAge(), Deadline(), *keys, *limits, CancelOn()]
     return [Trace(), *doors, TimeLimit(), Backoff()]
 
 
@@ -132,7 +134,7 @@ class CallboardBroker(Broker):
             name: [key for kind in actor.hears for key in names_of(kind)]
             for name, actor in self.declared.items()
         }
-        awaited = [key for a in self.declared.values() for kind in a.waits_for for key in names_of(kind)]
+        awaited = [key for a in self.declared.values() for kind in a.recorded for key in names_of(kind)]
         return topology(
             self.namespace,
             {**{alias: [] for a in self.declared.values() for alias in a.aliases}, **hears},

@@ -44,7 +44,7 @@ class PolicyDoors:
         return run.event
 
     def ask(self, connection: Connection, asked: Sequence[Asked], left: Sequence[Left]) -> list[Outgoing]:
-        visit = Visit(connection.cursor(), asked, left, self._actors, self._topology)
+        visit = Visit(connection.cursor(), asked, [*left], self._actors, self._topology)
         for door in self._doors:
             door.ask(visit)
         for door in reversed(self._doors):

@@ -21,6 +21,7 @@ from opentelemetry.trace import Tracer
 from psycopg import Connection
 
 from broker.broker import CallboardBroker
+from broker.cancel_sweep import CancelSweep, Hearing
 from broker.database import Database
 from broker.doors import PolicyDoors
 from broker.errors import JournalError
@@ -111,6 +112,7 @@ class Engine:
         settler = Settler(self._performer, self._finished)
         self._threads = Threads(broker, settler, settings.threads)
         self._loop = Loop(broker, self._performer, settler)
+        self._works: dict[tuple[UUID, int], Work] = {}
         reader = Reader(
             broker,
             self._topology,
@@ -213,7 +215,9 @@ class Engine:
             timers=Timers(self._transport, self._topology, self.identity.id),
             relay=Relay(self._transport, self.identity.id),
             interval=settings.sweep_interval,
+            hearing=Hearing(self.identity.id, self._cancelled),
             sweeps=[
+                CancelSweep(self._topology),
                 SlotSweep(),
                 WaitSweep(self._topology),
                 Retention(
@@ -265,13 +269,27 @@ class Engine:
         if actor is None:
             return self._settlement.orphan(claimed, lambda: self._intake.gone(asynchronous_lane))
         work = Work(actor, claimed, asynchronous_lane=asynchronous_lane)
+        self._works[work.key] = work
         if actor.asynchronous:
             self._loop.perform(work)
         else:
             self._threads.perform(work)
         return None
 
+    def _cancelled(self, run_id: UUID, fence: int) -> bool:
+        """From the keeper's thread: this attempt is nobody's any more. A coroutine is stopped where it awaits, a thread at its next
+        verb."""
+        if (work := self._works.get((run_id, fence))) is None:
+            return False
+        log.info("body_stops", run_id=str(run_id), actor=work.claimed.actor, reason="cancelled")
+        work.cancelled = True
+        self._batch.forget(Record(run_id, fence))
+        if work.actor.asynchronous:
+            self._loop.cancel(work)
+        return True
+
     def _finished(self, work: Work) -> None:
+        self._works.pop(work.key, None)
         lasted = time.monotonic() - work.began if work.began else 0.0
         self._intake.finished(work.asynchronous_lane, self._broker.queue_of(work.actor), lasted)
 

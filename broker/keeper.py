@@ -1,4 +1,5 @@
 """One thread a process that holds the worker's lock and, while it leads, sweeps: the dead, the due timers, schedules and outbox.
+It also hears which of its process's runs were cancelled.
 
 Every worker tries to lead; a session lock decides. The leader's death frees the lock, and the next look of another finds it.
 """
@@ -47,6 +48,7 @@ class Keeper:
         timers: Timers,
         relay: Relay,
         interval: timedelta,
+        hearing: Sweep,
         sweeps: Sequence[Sweep],
         scheduler: Scheduler,
     ) -> None:
@@ -56,6 +58,7 @@ class Keeper:
         self._timers = timers
         self._relay = relay
         self._interval = interval
+        self._hearing = hearing
         self._sweeps = sweeps
         self._scheduler = scheduler
         self._stop = threading.Event()
@@ -110,6 +113,8 @@ class Keeper:
             row = connection.execute(_LEAD, (leader_key(self._database.schema),)).fetchone()
             self.leading = bool(row and row[0])
         busy = self._sweep(connection) if self.leading else False
+        # After the sweep: what that has just cancelled stops at once.
+        self._hearing.sweep(connection)
         if not self.leading:
             # It also notices within an interval that our own session, and with it the worker's lock, was lost.
             self._takeover.depose(connection, leader_key(self._database.schema))

@@ -125,6 +125,7 @@ class Performer:
             max_bytes=self._max_bytes,
             waits_for=work.actor.waits_for,
             queue_of=self._broker.queue_to_invoke,
+            cancelled=lambda: work.cancelled,
         )
 
     def _enter(self, policies: ExitStack, work: Work) -> None:
@@ -133,6 +134,8 @@ class Performer:
 
     def _read(self, work: Work) -> Event:
         claimed = work.claimed
+        if work.cancelled:
+            raise Fenced(f"run {claimed.id} was cancelled before its body was entered")
         if claimed.event is not None:
             return claimed.event
         try:
@@ -170,8 +173,11 @@ class Performer:
 
     def _classify(self, work: Work, error: BaseException, core: Core | None = None) -> End | None:
         """None for a run that is not ours any more: nothing of it may be written."""
-        if isinstance(error, Fenced):
+        if isinstance(error, Fenced) or work.cancelled:
             work.settled = True
+            work.error = (
+                error if isinstance(error, Fenced) else Fenced(f"run {work.claimed.id} was cancelled")
+            )
             return None
         if isinstance(error, Suspended) and core is not None:
             return core.waiting(error.reason)

@@ -1,6 +1,6 @@
 """Policies as an author writes them: values with their limits checked where they are declared."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -9,6 +9,7 @@ from typing import Literal
 from broker.backoff import DEFAULT, Backoff
 from broker.errors import ConfigurationError
 from broker.keys import Key, raw, resolve
+from broker.matching import Match
 from schemas import Event
 
 MOST_STARTS = 10_000
@@ -129,6 +130,35 @@ class Singleton:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelOn:
+    """An event that cancels the run, if it comes while the run is live.
+
+    `match` as in `wait_for`: a field that both events have, a pair (ours, its), the values that its fields must have, or None for
+    any event of the type.
+    """
+
+    event: type[Event]
+    match: Match = None
+
+    def check(self, actor: str, heard: tuple[type[Event], ...]) -> None:
+        """Raises ConfigurationError for an event that nothing can come as, and for a path that leads nowhere."""
+        if getattr(self.event, "event_type", None) is None:
+            raise ConfigurationError(
+                f"actor {actor}: cancel_on {self.event.__name__}, which declares no type=…, so nothing can come as it"
+            )
+        if isinstance(self.match, Mapping):
+            theirs: Sequence[str] = [*self.match]
+        elif self.match is not None:
+            ours, its = (self.match, self.match) if isinstance(self.match, str) else self.match
+            raw(ours, *heard)
+            theirs = [its]
+        else:
+            theirs = []
+        for path in theirs:
+            raw(path, self.event)
+
+
+@dataclass(frozen=True, slots=True)
 class Policies:
     """What an author asked for; each is read by the middleware of the same name.
 
@@ -146,14 +176,24 @@ class Policies:
     singleton: Singleton | None = None
     priority: Key | None = None
     idempotency: Idempotency | None = None
+    cancel_on: CancelOn | Sequence[CancelOn] | None = None
     options: Mapping[str, object] = field(default_factory=dict[str, object])
     """Options of middleware that an application added itself."""
+
+    @property
+    def cancelled_by(self) -> tuple[CancelOn, ...]:
+        """`cancel_on`, however many were given."""
+        if isinstance(self.cancel_on, CancelOn):
+            return (self.cancel_on,)
+        return tuple(self.cancel_on or ())
 
     def check(self, actor: str, heard: tuple[type[Event], ...]) -> None:
         """Raises ConfigurationError for a key path that one of the events does not have, and for a limit that is not positive."""
         for policy in (self.throttle, self.rate_limit, self.concurrency, self.singleton, self.idempotency):
             if policy is not None:
                 policy.key_of(heard)
+        for each in self.cancelled_by:
+            each.check(actor, heard)
         if self.priority is not None:
             raw(self.priority, *heard)
             if self.concurrency is None:

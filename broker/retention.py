@@ -50,7 +50,11 @@ delete from limit_throttle where (actor, key) in (
 _TICKS = """
 delete from schedule_tick where (schedule, slot) in (
     select schedule, slot from schedule_tick where at < clock() - %s::interval limit %s)"""
-
+# Of runs that ended outside the journal; few, as a look at every row has to be.
+_WATCHES = """
+delete from cancel_watch where (run_id, place) in (
+    select w.run_id, w.place from cancel_watch w
+    where w.heard_at is null and not exists (select from run r where r.id = w.run_id and r.finished_at is null) limit %s)"""
 
 # `event_age` serves this.
 _EVENTS = """
@@ -78,7 +82,9 @@ class Retention:
         rest = self._all(connection, _LETTERS, self._window, self._window, BATCH)
         rest += self._all(connection, _KEYS, BATCH) + self._all(connection, _THROTTLES, BATCH)
         rest += self._all(connection, _TICKS, self._window, BATCH)
-        rest += self._all(connection, _EVENTS, self._look_back, BATCH)
+        rest += self._all(connection, _EVENTS, self._look_back, BATCH) + self._all(
+            connection, _WATCHES, BATCH
+        )
         if steps or runs or rest:
             log.info("forgotten", steps=steps, runs=runs, others=rest)
         return steps + runs + rest

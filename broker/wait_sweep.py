@@ -23,8 +23,9 @@ order by run_id, name, occurrence, place limit %s"""
 _ENDED = """
 select w.run_id, w.name, w.occurrence, w.place, w.needs_all,
        case when r.status = 'completed' then jsonb_build_object('result', r.result, 'run', r.id)
-            else jsonb_build_object('failed', coalesce(d.reason, r.reason, r.status), 'error', d.error, 'letter', d.id,
-                                    'run', r.id)
+            else jsonb_build_object('failed', coalesce(d.reason, case when r.status <> 'cancelled' then r.reason end, r.status),
+                                    'error', coalesce(d.error, case when r.status = 'cancelled' then r.reason end),
+                                    'letter', d.id, 'run', r.id)
        end::text
 from unnest(%s::uuid[], %s::text[], %s::int[], %s::int[]) as k (run_id, name, occurrence, place)
      join wait w on w.run_id = k.run_id and w.name = k.name and w.occurrence = k.occurrence and w.place = k.place

@@ -79,7 +79,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _unheard(actors: Sequence[Actor[Any, Any]]) -> list[Fault]:
-    heard = {kind for actor in actors for kind in (*actor.hears, *actor.waits_for)}
+    heard = {kind for actor in actors for kind in (*actor.hears, *actor.recorded)}
     targets = {actor.on_failure.name for actor in actors if actor.on_failure is not None}
     faults = [
         Fault(

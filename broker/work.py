@@ -1,6 +1,7 @@
 """One attempt on its way through the process: what policies around the body see."""
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from broker.actor import Actor
 from broker.journal.intents import ClaimedRun
@@ -28,5 +29,12 @@ class Work:
     """An outcome was handed to the journal, or the run is not ours any more."""
     replaced: bool = False
     """Its thread is stuck and was replaced: the slot has been given back already."""
+    cancelled: bool = False
+    """The run was cancelled while this process performs it: nothing of the attempt counts any more."""
     refusals: int = 0
     """How often PostgreSQL has refused its outcome."""
+
+    @property
+    def key(self) -> tuple[UUID, int]:
+        """Run and fence: two attempts of one run may be here at once, the earlier one fenced off."""
+        return self.claimed.id, self.claimed.fence

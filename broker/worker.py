@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from dramatiq import Message
@@ -156,7 +157,7 @@ class Loop:
         self._posts: deque[Callable[[], None]] = deque()
         self._posted = False
         self._lock = threading.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[tuple[UUID, int], asyncio.Task[None]] = {}
         self._thread = threading.Thread(target=self._loop.run_forever, name="async-runs", daemon=True)
 
     def start(self) -> None:
@@ -175,6 +176,10 @@ class Loop:
         """Start a run's coroutine."""
         self.post(lambda: self._start(work))
 
+    def cancel(self, work: Work) -> None:
+        """End the coroutine of a run that is `cancelled`, where it awaits. From any thread."""
+        self.post(lambda: self._cancel(work))
+
     def finish(self, timeout: timedelta) -> bool:
         """Wait for running coroutines, then stop the loop. False if some were still running."""
         future = asyncio.run_coroutine_threadsafe(self._finish(timeout), self._loop)
@@ -189,7 +194,7 @@ class Loop:
     async def _finish(self, timeout: timedelta) -> bool:
         if not self._tasks:
             return True
-        _, late = await asyncio.wait(set(self._tasks), timeout=timeout.total_seconds())
+        _, late = await asyncio.wait(set(self._tasks.values()), timeout=timeout.total_seconds())
         return not late
 
     def _drain(self) -> None:
@@ -202,8 +207,14 @@ class Loop:
 
     def _start(self, work: Work) -> None:
         task = self._loop.create_task(self._run(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[work.key] = task
+        task.add_done_callback(lambda _: self._tasks.pop(work.key, None))
+
+    def _cancel(self, work: Work) -> None:
+        task = self._tasks.get(work.key)
+        # One that has not begun sees for itself; cancelled now it would never be settled.
+        if task is not None and work.began:
+            task.cancel()
 
     async def _run(self, work: Work) -> None:
         """As dramatiq's worker thread does it: hooks around the body, and an outcome whatever they do."""

@@ -31,6 +31,13 @@ select r.event_id, r.event_source, r.actor, r.id, r.claim, r.status, r.digest, r
 from run r join unnest(%b::text[], %b::text[], %b::text[]) as k (event_id, event_source, actor)
   on r.event_id = k.event_id and r.event_source = k.event_source and r.actor = k.actor"""
 
+# After the insert, too: a parent that is cancelled later finds the child.
+_WITH_ITS_PARENT = """
+update run c set status = 'cancelled', reason = 'its parent ' || p.id || ' was cancelled', worker = null, attempt = 0,
+                 started_at = null, finished_at = clock()
+from run p where c.id = any(%b) and p.id = c.parent_id and p.status = 'cancelled'
+returning c.id, c.reason"""
+
 
 def write_claims(
     connection: Connection, worker: UUID, claims: Sequence[Claim], doors: Doors
@@ -48,11 +55,14 @@ def write_claims(
     )
     yield
     fresh = {id for (id,) in inserted}
+    late = yield from _children_of_cancelled(connection, [c for c in claims if c.run_id in fresh])
     answers: list[tuple[Intent, Answer]] = []
     older: list[Claim] = []
     asked: list[Asked] = []
     for claim in claims:
-        if claim.run_id in fresh and first[claim.key] is claim:
+        if claim.run_id in late:
+            answers.append((claim, Declined("cancelled", late[claim.run_id])))
+        elif claim.run_id in fresh and first[claim.key] is claim:
             run = _claimed(claim)
             answers.append((claim, run))
             if doors.guards(claim.actor):
@@ -66,6 +76,16 @@ def write_claims(
         for claim in renamed.values()
     ]
     return answers, asked
+
+
+def _children_of_cancelled(connection: Connection, claims: Sequence[Claim]) -> Writing[dict[UUID, str]]:
+    """Invoked runs whose parent was cancelled while their event was on its way, and why they do not start."""
+    children = [claim.run_id for claim in claims if claim.parent_id is not None]
+    if not children:
+        return {}
+    cancelled = connection.execute(_WITH_ITS_PARENT, (children,))
+    yield
+    return dict(cancelled.fetchall())
 
 
 def _done_before_renaming(connection: Connection, claims: Sequence[Claim]) -> dict[UUID, Claim]:

@@ -29,7 +29,8 @@ where r.id = d.id"""
 
 
 class Asked:
-    """A run at the doors. A door calls `postpone`, `skip` or `give_up`, or lets it pass; the first refusal stands.
+    """A run at the doors. A door calls `postpone`, `skip`, `cancel` or `give_up`, or lets it pass; the first refusal
+    stands.
 
     `start` is False for a run that goes on after a sleep: it has started before. `fresh` says that it never has.
     """
@@ -68,6 +69,10 @@ class Asked:
         """It never starts, and that is no failure."""
         self.status, self.reason = "skipped", reason
 
+    def cancel(self, reason: str) -> None:
+        """It never starts: something else has taken its place."""
+        self.status, self.reason = "cancelled", reason
+
     def give_up(self, reason: str) -> None:
         """It never starts: a dead letter."""
         self.status, self.reason = "failed", reason
@@ -97,7 +102,7 @@ class Doors(Protocol):
         ...
 
     def ask(self, connection: Connection, asked: Sequence[Asked], left: Sequence[Left]) -> list[Outgoing]:
-        """Postpone, skip or give up what may not start now. Returns the wake-ups of others, which leave with this commit."""
+        """Postpone or refuse what may not start now. Returns the wake-ups of others, which leave with this commit."""
         ...
 
     def given_up(self, claimed: ClaimedRun, reason: str) -> End:
@@ -106,8 +111,8 @@ class Doors(Protocol):
 
 
 def write_declined(connection: Connection, asked: Sequence[Asked]) -> None:
-    """What the doors postponed or skipped. Those given up are recorded like any other end."""
-    declined = [a for a in asked if a.status in ("waiting", "skipped")]
+    """What the doors postponed, skipped or cancelled. Those given up are recorded like any other end."""
+    declined = [a for a in asked if a.status in ("waiting", "skipped", "cancelled")]
     if declined:
         rows = [
             (a.run_id, a.status, a.reason, a.due_at, a.wake if a.status == "waiting" else None, a.start, a.fresh)

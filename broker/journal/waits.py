@@ -68,6 +68,16 @@ from unnest(%b::text[], %b::text[]) as f (id, source) join event e on e.id = f.i
 where w.also <@ e.keys
 order by e.position, w.run_id, w.name, w.occurrence, w.place"""  # noqa: S608  constants only
 
+# `cancel_watch_key` serves it. The sweep cancels them: whoever has come so far may wait for no run.
+_CANCEL = """
+with found as (
+    select w.run_id, w.place
+    from unnest(%b::text[], %b::text[]) as f (id, source) join event e on e.id = f.id and e.source = f.source
+         cross join lateral unnest(e.keys) as k (key)
+         join cancel_watch w on w.what = e.type and w.match_key = k.key and w.heard_at is null
+    where w.also <@ e.keys order by w.run_id, w.place for no key update of w)
+update cancel_watch w set heard_at = clock() from found where w.run_id = found.run_id and w.place = found.place"""
+
 # `event_keys` serves the first, `event_recorded` the second.
 _EARLIER = f"""
 select {_OUTCOME} from event e
@@ -83,8 +93,9 @@ order by e.recorded_at, e.position limit 1"""  # noqa: S608
 _PARENTS = """
 select w.run_id, w.name, w.occurrence, w.place, w.needs_all,
        case when r.status = 'completed' then jsonb_build_object('result', r.result, 'run', r.id)
-            else jsonb_build_object('failed', coalesce(d.reason, r.reason, r.status), 'error', d.error, 'letter', d.id,
-                                    'run', r.id)
+            else jsonb_build_object('failed', coalesce(d.reason, case when r.status <> 'cancelled' then r.reason end, r.status),
+                                    'error', coalesce(d.error, case when r.status = 'cancelled' then r.reason end),
+                                    'letter', d.id, 'run', r.id)
        end::text
 from run r join wait w on w.match_key = r.event_id and w.kind = 'child' and w.state <> 'settled' and w.run_id = r.parent_id
      left join lateral (select id, reason, error from dead_letter d where d.run_id = r.id and d.rerun = r.rerun
@@ -259,6 +270,7 @@ class Waits:
             ).fetchall()
             if fresh:
                 told += _told(self._connection.execute(_WAITERS, columns(fresh)))
+                self._connection.execute(_CANCEL, columns(fresh))
         earlier = [(each, self._earlier(each[3])) for each in waiting]
         for (id, step, place, _), found in earlier:
             if (row := found.fetchone()) is not None:

@@ -46,7 +46,7 @@ class Visit:
 
     cursor: Cursor
     asked: Sequence[Asked]
-    left: Sequence[Left]
+    left: list[Left]
     actors: Mapping[str, Actor[Any, Any]]
     topology: Topology
     leaving: list[Outgoing] = field(default_factory=list[Outgoing])

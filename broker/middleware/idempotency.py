@@ -7,7 +7,7 @@ from broker.journal.doors import Asked
 from broker.journal.records import columns
 from broker.middleware.base import Door, Visit
 
-# A key whose time is up is taken over, unless the run that holds it has not ended.
+# A key whose time is up is taken over, unless the run that holds it has not ended; that of a cancelled run at once.
 _TAKE = """
 insert into limit_idempotency as held (actor, key, run_id, expires_at, keep)
 select k.actor, k.key, k.run_id, clock() + k.ttl, k.keep
@@ -18,6 +18,7 @@ where held.run_id = excluded.run_id
    or (held.expires_at <= clock()
        and not exists (select 1 from run r where r.id = held.run_id
                        and r.status in ('queued', 'running', 'waiting', 'retrying')))
+   or (not held.keep and exists (select from run r where r.id = held.run_id and r.status = 'cancelled'))
 returning run_id"""
 
 

@@ -75,7 +75,7 @@ class Trace(Policy):
 
     def around(self, work: Work) -> AbstractContextManager[None]:
         """The span ends with the body. Its context stays until the outcome was handed over: what leaves with it is its child."""
-        return _Attempt(self._attempt_span(work), work.claimed.envelope.correlation_id)
+        return _Attempt(self._attempt_span(work), work)
 
     def after_process_message(
         self,
@@ -170,12 +170,16 @@ class _Entered:
 class _Attempt:
     """The span of an attempt. It is entered in a context of its own: nothing of the thread's last run reaches into this one."""
 
-    __slots__ = ("_ended", "_outer", "_span", "_token", "story")
+    __slots__ = ("_ended", "_outer", "_span", "_token", "_work")
 
-    def __init__(self, span: Span, story: str) -> None:
+    def __init__(self, span: Span, work: Work) -> None:
         self._span = span
         self._ended = False
-        self.story = story
+        self._work = work
+
+    @property
+    def story(self) -> str:
+        return self._work.claimed.envelope.correlation_id
 
     def __enter__(self) -> None:
         self._token = otel.attach(set_span_in_context(self._span, Context()))
@@ -183,6 +187,9 @@ class _Attempt:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._ended = True
+        if self._work.cancelled:
+            self._span.set_attribute("callboard.cancelled", True)
+            error = None
         _end(self._span, error)
 
     def leave(self, error: BaseException | None) -> None:

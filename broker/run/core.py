@@ -24,7 +24,7 @@ from broker.errors import CodeChangedError, ConfigurationError, InvalidEventErro
 from broker.journal.intents import ClaimedRun, End, Outgoing, StepRow, StoredStep
 from broker.outcomes import Result
 from broker.run.waits import QueueOf, Waits, name_of_queue
-from broker.signals import Suspended
+from broker.signals import Fenced, Suspended
 from schemas import Event, derived, wrap
 
 _ADAPTERS: dict[object, TypeAdapter[Any]] = {}
@@ -59,11 +59,13 @@ class Core:
         max_bytes: int = MAX_BYTES,
         waits_for: Sequence[type[Event]] = (),
         queue_of: QueueOf = name_of_queue,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.claimed = claimed
         self.waits = Waits(self, waits_for, queue_of)
         self.suspensions: list[Suspended] = []
         """Why the attempt leaves its body; several where parallel verbs wait."""
+        self.cancelled = cancelled
         self.source = source
         self.max_bytes = max_bytes
         self.traced = traced
@@ -176,6 +178,9 @@ class Core:
         self.sealed = verb
 
     def refuse_if_sealed(self, verb: str) -> None:
+        """Every verb begins here. Raises Fenced in a run that is cancelled, ConfigurationError after the last verb."""
+        if self.cancelled():
+            raise Fenced(f"run {self.claimed.id} was cancelled")
         if self.sealed:
             raise ConfigurationError(
                 f"{self.claimed.actor}: {verb} after {self.sealed} of run {self.claimed.id}. A transaction is a run's last verb: "

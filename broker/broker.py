@@ -34,7 +34,8 @@ P = TypeVar("P", bound=Policy)
 def standard_policies() -> list[Policy]:
     """Outermost first. Trace sees everything. Doors stand in the order in which they may refuse: what is too late needs no key; a
     duplicate uses up no start; a start that is dropped holds no slot; a slot comes before the start rate, so that a start is
-    counted when it happens; what cancels a run is noted for those that are left. The time limit is the innermost around the body; backoff decides about whatever came out."""
+    counted when it happens; what cancels a run is noted for those that none has dropped. The time limit is the innermost around
+    the body; backoff decides about whatever came out."""
     keys, limits = [Idempotency(), Singleton()], [RateLimit(), Concurrency(), Throttle()]
     doors = [MaxAge(), Deadline(), *keys, *limits, CancelOn()]
     return [Trace(), *doors, TimeLimit(), Backoff()]

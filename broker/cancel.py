@@ -136,6 +136,11 @@ def stop_free(cursor: Cursor, ids: Sequence[UUID], by: str) -> list[UUID]:
     return _stop(cursor, live, by, _told(by, None)) if live else []
 
 
+def unwatch(cursor: Cursor, ids: Sequence[UUID]) -> None:
+    """Runs that are over are cancelled by no event any more. A row that the recorder marks right now is left to the sweep."""
+    cursor.execute(_UNWATCH, (list(ids),))
+
+
 def _stop(
     cursor: Cursor, held: Sequence[tuple[UUID, str, UUID | None, int]], by: str, text: str
 ) -> list[UUID]:
@@ -144,7 +149,7 @@ def _stop(
     performed = [(id, worker if status == "running" else None, fence) for id, status, worker, fence in held]
     cursor.execute(_TO_BE_HEARD, (by, *columns(performed)))
     cursor.execute(_FORSAKE, (ids,))
-    cursor.execute(_UNWATCH, (ids,))
+    unwatch(cursor, ids)
     return ids
 
 

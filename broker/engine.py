@@ -277,8 +277,8 @@ class Engine:
         return None
 
     def _cancelled(self, run_id: UUID, fence: int) -> bool:
-        """From the keeper's thread: this attempt is nobody's any more. A coroutine is stopped where it awaits, a thread at its next
-        verb."""
+        """From the keeper's thread: this attempt is nobody's any more. A coroutine is stopped where it awaits, a thread at its
+        next verb."""
         if (work := self._works.get((run_id, fence))) is None:
             return False
         log.info("body_stops", run_id=str(run_id), actor=work.claimed.actor, reason="cancelled")

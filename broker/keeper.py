@@ -114,7 +114,7 @@ class Keeper:
             self.leading = bool(row and row[0])
         busy = self._sweep(connection) if self.leading else False
         # After the sweep: what that has just cancelled stops at once.
-        self._hearing.sweep(connection)
+        self._patiently(self._hearing.sweep, connection)
         if not self.leading:
             # It also notices within an interval that our own session, and with it the worker's lock, was lost.
             self._takeover.depose(connection, leader_key(self._database.schema))

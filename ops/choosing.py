@@ -1,4 +1,4 @@
-"""Which dead letters a command means, and the payload that a person edited."""
+"""Which dead letters and runs a command means, and the payload that a person edited."""
 
 import getpass
 import json
@@ -78,6 +78,13 @@ def letter_id(text: str) -> UUID:
         raise CallboardError(
             f"{text!r} is no id of a dead letter: `callboard dead list` shows them"
         ) from None
+
+
+def run_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise CallboardError(f"{text!r} is no id of a run: `callboard runs` shows them") from None
 
 
 def person(by: str | None) -> str:

@@ -49,6 +49,7 @@ def _of_run(found: Evidence, run: RunRow) -> Finding:
         "waiting": _waiting,
         "retrying": _retrying,
         "skipped": _skipped,
+        "cancelled": _cancelled,
     }.get(run.status)
     if told is not None:
         return Finding(subject, run.status, *told(found, run))
@@ -108,6 +109,7 @@ def _waiting(found: Evidence, run: RunRow) -> tuple[str, str]:
     reason = {
         "throttle": f"the throttle of {run.actor} has no free start before then",
         "postponed": "its actor postponed it",
+        "singleton": "an older run of its key is being written; it cancels that one in a moment",
     }.get(run.reason or "", run.reason or "it waits")
     return f"{reason}: {_when(run)}", _see_to_workers(found, run)
 
@@ -138,6 +140,10 @@ def _skipped(found: Evidence, run: RunRow) -> tuple[str, str]:
     if holder is not None:
         return f"{run.reason}: run {holder} holds the same idempotency key", f"callboard runs show {holder}"
     return f"{run.reason or 'a policy'} kept it from starting", ""
+
+
+def _cancelled(_found: Evidence, run: RunRow) -> tuple[str, str]:
+    return f"it was {run.reason or 'cancelled'}", f"to do it after all: callboard runs rerun {run.id}"
 
 
 def _of_message(found: Evidence, message: OnTheWay) -> Finding:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from broker.actor import Actor
+from broker.cancel import unwatch
 from broker.history_rows import UNFINISHED
 from broker.journal.doors import Asked
 from broker.journal.records import columns
@@ -21,10 +22,6 @@ insert into cancel_watch (run_id, place, what, match_key, also)
 select w.run_id, w.place, w.what, w.match_key, array(select jsonb_array_elements_text(w.also))
 from unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::jsonb[]) as w (run_id, place, what, match_key, also)
 on conflict do nothing"""
-# A row that the recorder marks right now is left to the sweep.
-_OVER = """
-with free as (select run_id, place from cancel_watch where run_id = any(%s) for update skip locked)
-delete from cancel_watch w using free where w.run_id = free.run_id and w.place = free.place"""
 
 
 class CancelOn(Door):
@@ -39,7 +36,7 @@ class CancelOn(Door):
     def ask(self, visit: Visit) -> None:
         over = [left.run_id for left in visit.left if left.status not in UNFINISHED]
         if over:
-            visit.cursor.execute(_OVER, (over,))
+            unwatch(visit.cursor, over)
         rows = [row for run in visit.asked if run.status in (None, "waiting") for row in _rows(visit, run)]
         if rows:
             visit.cursor.execute(_WATCH, columns(rows))

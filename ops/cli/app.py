@@ -18,7 +18,7 @@ COMMANDS = {
     "new": "Write a domain, an event, an actor or a pipeline, with its test.",
     "worker": "Perform runs until SIGTERM or Ctrl-C.",
     "publish": "Publish one event.",
-    "runs": "What was done: list runs, or show one whole.",
+    "runs": "What was done: list runs, show one whole, run it again, cancel.",
     "why": "What explains an event's state, and what to do next.",
     "dead": "Dead letters: list, show, replay, discard.",
     "pipelines": "Who hears what: list, show, draw.",

@@ -102,6 +102,8 @@ def policies_of(actor: Actor[Any, Any]) -> str:
         told.append(f"once{_key(once.key)} in {took(once.ttl)}")
     if actor.waits_for:
         told.append(f"waits for {_types(actor.waits_for)}")
+    if policies.cancelled_by:
+        told.append(f"cancelled by {_types([each.event for each in policies.cancelled_by])}")
     return ", ".join(told)
 
 

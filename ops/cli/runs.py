@@ -10,11 +10,14 @@ from broker.history import STATUSES, RunRow, chain, list_runs, runs_of, story
 from broker.reopen import Again
 from broker.wiring import nearest
 from ops.choosing import Data, FromStep, Who, edited, person
+from ops.cli.cancelling import cancel_runs
 from ops.cli.screen import Cell, ago, console, emit_json, one_line, status, table, took
 from ops.cli.session import connected, loaded, settings_of_command
 from ops.cli.timeline import show_chain, show_story
 
-app = typer.Typer(help="List runs, newest first; `show` tells one with everything that happened to it.")
+app = typer.Typer(
+    help="List runs, newest first; `show` tells one with everything that happened to it; rerun, cancel."
+)
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts: one JSON document, nothing cut off.")]
 
@@ -94,6 +97,9 @@ def rerun(
         reopen.rerun(connection, run.id, Again(person(by), from_step, steps=False, event=payload))
     where = f"from step {from_step!r}" if from_step else "from the start"
     console().print(f"run {id} goes on {where}; callboard runs show {id}")
+
+
+app.command("cancel")(cancel_runs)
 
 
 def _row(run: RunRow) -> list[Cell]:

@@ -1,4 +1,4 @@
-"""The journal against a model: whatever is claimed, ended, crashed, woken and replayed in whatever order, PostgreSQL holds what a
+"""The journal against a model: whatever is claimed, ended, crashed, woken, cancelled and replayed in whatever order, PostgreSQL holds what a
 dictionary would.
 
 CALLBOARD_TEST_SEQUENCES sets how many sequences are tried.
@@ -22,8 +22,10 @@ from hypothesis.stateful import (
 )
 
 from broker import dead_letters
+from broker.cancel import cancel
 from broker.database import Database
 from broker.digest import digest
+from broker.journal.batch import NO_TOPOLOGY
 from broker.journal.intents import (
     Claim,
     ClaimedRun,
@@ -36,7 +38,7 @@ from broker.journal.intents import (
     Resume,
 )
 from broker.journal.writer import Journal
-from broker.reopen import Again
+from broker.reopen import Again, rerun
 from broker.takeover import Takeover
 from schemas import wrap
 from tests.broker.engine.test_journal import Noted, batch_for
@@ -60,6 +62,7 @@ class Expected:
     crashes: int = 0
     rerun: int = 0
     effects: int = 0
+    cancels: int = 0
     fences: list[int] = field(default_factory=lambda: [1])
 
 
@@ -70,7 +73,9 @@ class Machine(RuleBasedStateMachine):
         self.runs: dict[int, Expected] = {}
         self.reused = 0
         with database.once("model") as connection:
-            connection.execute("truncate run, step, attempt, dead_letter, outbox, worker, effect cascade")
+            connection.execute(
+                "truncate run, step, attempt, dead_letter, outbox, worker, cancellation, audit, effect cascade"
+            )
         self.batch = batch_for()
         self.journal = Journal(database, self.batch, on_crash=lambda: None)
         self.journal.start()
@@ -153,6 +158,31 @@ class Machine(RuleBasedStateMachine):
             if run.status == "running":
                 run.status, run.fence, run.crashes = "queued", run.fence + 1, run.crashes + 1
 
+    @precondition(lambda self: self.runs)
+    @rule(n=IDS)
+    def cancel(self, n: int) -> None:
+        """Whatever it does; what is over stays so."""
+        if (run := self.runs.get(n)) is None:
+            return
+        with self.database.once("model") as connection:
+            [verdict] = cancel(connection, NO_TOPOLOGY, [run.id], "tester")
+        assert verdict.was == run.status
+        assert verdict.cancelled == (run.status in (*OPEN, "running"))
+        if verdict.cancelled:
+            run.status, run.fence, run.cancels = "cancelled", run.fence + 1, run.cancels + 1
+
+    @precondition(lambda self: any(run.status == "cancelled" for run in self.runs.values()))
+    @rule(n=IDS)
+    def run_again(self, n: int) -> None:
+        """A cancelled one."""
+        run = self.runs.get(n)
+        if run is None or run.status != "cancelled":
+            return
+        with self.database.once("model") as connection:
+            rerun(connection, run.id, Again("tester"))
+        run.status, run.fence, run.attempt = "queued", run.fence + 1, 0
+        run.rerun, run.crashes = run.rerun + 1, 0
+
     @precondition(lambda self: any(run.status == "failed" for run in self.runs.values()))
     @rule(n=IDS)
     def replay(self, n: int) -> None:
@@ -184,6 +214,8 @@ class Machine(RuleBasedStateMachine):
             n: run.effects for n, run in self.runs.items() if run.effects
         }
         assert max((run.effects for run in self.runs.values()), default=0) <= 1
+        cancelled = self.rows("select count(*) from audit where what = 'cancel'")
+        assert cancelled == [(sum(run.cancels for run in self.runs.values()),)]
         failed = sum(run.status == "failed" for run in self.runs.values())
         assert self.rows("select count(*) from dead_letter where settled_at is null") == [
             (failed + self.reused,)

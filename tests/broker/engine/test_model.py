@@ -1,5 +1,5 @@
-"""The journal against a model: whatever is claimed, ended, crashed, woken, cancelled and replayed in whatever order, PostgreSQL holds what a
-dictionary would.
+"""The journal against a model: whatever is claimed, ended, crashed, woken, cancelled and replayed in whatever order, PostgreSQL
+holds what a dictionary would.
 
 CALLBOARD_TEST_SEQUENCES sets how many sequences are tried.
 """

@@ -81,6 +81,7 @@ class Engine:
         tracer: Tracer | None = None,
         claim_ahead: bool = True,
         on_crash: Callable[[], None] | None = None,
+        knows: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._broker = broker
@@ -89,7 +90,7 @@ class Engine:
         self._queues = queues if queues is not None else [*self._topology.queues, *self._topology.serving]
         self.database: Database = settings.database
         short = name or f"{socket.gethostname()}:{secrets.token_hex(3)}"
-        self.identity = Identity(_worker_id(transport), short[-40:], secrets.randbits(62), _version())
+        self.identity = Identity(_worker_id(transport), short[-40:], secrets.randbits(62), _version(), knows)
         outbox = self._outbox()
         self._failures = Failures(broker, settings.source)
         self._batch = Batch(

@@ -45,8 +45,8 @@ BEAT = timedelta(seconds=1)
 """An idle worker's heartbeat: a tenth of the default lease. A busy one beats with its claims, and at least twice as often."""
 
 _HEARTBEAT = """
-insert into worker (id, name, lock_key, version, started_at, heartbeat_at, live)
-values (%(id)s, %(name)s, %(lock_key)s, %(version)s, clock_timestamp(), clock_timestamp(), %(live)b)
+insert into worker (id, name, lock_key, version, knows, started_at, heartbeat_at, live)
+values (%(id)s, %(name)s, %(lock_key)s, %(version)s, %(knows)s, clock_timestamp(), clock_timestamp(), %(live)b)
 on conflict (id) do update
 set live = excluded.live, heartbeat_at = case when %(locked)s then excluded.heartbeat_at else worker.heartbeat_at end"""
 
@@ -67,13 +67,15 @@ class Outbox(Protocol):
 
 
 class Identity:
-    """Who writes: a row in `worker`. `locked` is set while the process holds its advisory lock; only then does it beat."""
+    """Who writes: a row in `worker`. `locked` is set while the process holds its advisory lock; only then does it beat. `knows`
+    are the rooms it has loaded, and the post migrations in them."""
 
-    def __init__(self, id: UUID, name: str, lock_key: int, version: str) -> None:
+    def __init__(self, id: UUID, name: str, lock_key: int, version: str, knows: Sequence[str] = ()) -> None:
         self.id = id
         self.name = name
         self.lock_key = lock_key
         self.version = version
+        self.knows = list(knows)
         self.locked = False
 
 
@@ -132,7 +134,13 @@ class Batch:
         with self._noting:
             live = [*(coming | self.live.keys())]
         me = self.identity
-        facts = {"id": me.id, "name": me.name, "lock_key": me.lock_key, "version": me.version}
+        facts = {
+            "id": me.id,
+            "name": me.name,
+            "lock_key": me.lock_key,
+            "version": me.version,
+            "knows": me.knows,
+        }
         connection.execute(_HEARTBEAT, {**facts, "live": live, "locked": me.locked})
         self._beat_due = time.monotonic() + BEAT.total_seconds() / 2
 

@@ -8,9 +8,10 @@ _CREATED = re.compile(r"\bcreate (?:unlogged )?table (?:if not exists )?([\w.\"]
 _RULES = tuple(
     (re.compile(pattern, re.IGNORECASE), words)
     for pattern, words in (
-        (r"\bcreate (?:unique )?index (?:if not exists )?\w* ?on (?:only )?([\w.\"]+)", "no writes to {} while its index is built"),
+        (r"\bcreate (?:unique )?index (?:if not exists )?\w* ?on (?:only )?([\w.\"]+)",
+         "no writes to {} while its index is built"),
         (r"\balter table (?:if exists )?(?:only )?([\w.\"]+)[^;]*\btype\b", "rewrites {}: nobody reads it meanwhile"),
-        (r"\balter table (?:if exists )?(?:only )?([\w.\"]+)[^;]*\b(?:set not null|add constraint|add check|add foreign|add primary)",
+        (r"\balter table (?:if exists )?(?:only )?([\w.\"]+)[^;]*\b(?:set not null|add (?:constraint|check|foreign|primary))",
          "reads all of {} under its lock"),
         (r"\balter table (?:if exists )?(?:only )?([\w.\"]+)", "short: {}"),
         (r"\b(?:drop table|truncate)(?: table)?(?: if exists)? ([\w.\"]+)", "short: {}"),

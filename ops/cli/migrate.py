@@ -10,7 +10,7 @@ import typer
 from rich.progress import track
 
 from broker import Settings
-from broker.migrate import Migration, State, meant, older_workers, state, told_older
+from broker.migrate import Migration, Phase, State, meant, older_workers, state, told_older
 from broker.migrate import migrate as apply
 from ops.boot import load
 from ops.cli.screen import Cell, console, errors, table
@@ -47,7 +47,7 @@ def migrate(
     """
     settings = settings_of_command()
     migrations = load(settings).migrations(settings.namespace)
-    wanted = phase.value if phase is not None else None
+    wanted: Phase | None = None if phase is None else "pre" if phase is When.pre else "post"
     try:
         if plan or check:
             found = state(settings.database, migrations)

@@ -34,6 +34,7 @@ from broker.lane import Lane
 from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
 from broker.outbox import Relay, StoredOutbox
+from broker.patience import Patience, offer_now
 from broker.perform import Performer
 from broker.publisher import Publisher
 from broker.reading import Reader
@@ -100,13 +101,16 @@ class Engine:
         if isinstance(outbox, StoredOutbox):
             outbox.ledger = self.journal
         self._pool = self.database.pool(f"actors {self.identity.name}", settings.threads + 2)
-        self._settlement = Settlement(self.journal, self._failures, settings.records_in_flight)
+        patience = Patience(settings.unknown_grace)
+        self._settlement = Settlement(self.journal, self._failures, settings.records_in_flight, patience)
         self._performer = Performer(
             broker,
             source=settings.source,
             tools=self._tools,
             settle=self._settlement.settle,
             max_bytes=settings.hard_event_bytes,
+            soft_bytes=settings.soft_event_bytes,
+            patience=patience,
         )
         self._settlement.failed = self._performer.refused
         settler = Settler(self._performer, self._finished)
@@ -118,6 +122,8 @@ class Engine:
             max_bytes=settings.hard_event_bytes,
             dedup_window=settings.dedup_window,
             pipelines=pipelines or {},
+            patience=patience,
+            soft_bytes=settings.soft_event_bytes,
         )
         self._intake = Intake(
             broker,
@@ -153,6 +159,8 @@ class Engine:
         self._loop.start()
         prefetch = max(4 * self._settings.threads, 64)
         self._transport.subscribe(self._queues, self._intake, prefetch)
+        with self.database.once("boot") as connection:
+            offer_now(connection)
         log.info(
             "worker_started",
             worker=self.identity.name,
@@ -199,7 +207,12 @@ class Engine:
         settings = self._settings
         trace = self._broker.policy(Trace)
         publisher = Publisher(
-            self._transport, settings.source, self.database, trace, settings.hard_event_bytes
+            self._transport,
+            settings.source,
+            self.database,
+            trace,
+            settings.hard_event_bytes,
+            settings.soft_event_bytes,
         )
         return Keeper(
             self.database,

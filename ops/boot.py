@@ -116,7 +116,9 @@ def make_transport(settings: Settings, *, worker_id: UUID | None = None) -> Tran
 def make_publisher(settings: Settings, transport: Transport, trace: Trace | None = None) -> Publisher:
     """For code that is no actor."""
     database: Database = settings.database
-    return Publisher(transport, settings.source, database, trace, settings.hard_event_bytes)
+    return Publisher(
+        transport, settings.source, database, trace, settings.hard_event_bytes, settings.soft_event_bytes
+    )
 
 
 def make_engine(

@@ -24,7 +24,7 @@ import structlog
 
 from broker import Actor, ConfigurationError, Settings, load_settings
 from broker.broker import CallboardBroker
-from broker.declare import declare
+from broker.declare import declare, declare_as_found
 from broker.engine import Engine
 from broker.errors import CallboardError, TransportUnavailableError
 from broker.migrate import known, state
@@ -58,6 +58,8 @@ class Role:
     threads: int
     patterns: tuple[str, ...] = ()
     quarantine: bool = False
+    again: bool = False
+    """Started in place of one that has died: no deployment, so bindings stay as they are."""
 
 
 class Channel:
@@ -147,7 +149,7 @@ def serve(role: Role, channel: Channel, stop: Stop) -> int:
     transport = make_transport(settings)
     telemetry = Telemetry(sample=settings.trace_sample)
     telemetry.install()
-    _prepare(app, settings, broker, transport, channel, stop)
+    _prepare(app, settings, broker, transport, channel, stop, again=role.again)
     engine = Engine(
         settings,
         broker,
@@ -179,7 +181,14 @@ def _own(settings: Settings, role: Role) -> Settings:
 
 
 def _prepare(
-    app: App, settings: Settings, broker: CallboardBroker, transport: Transport, channel: Channel, stop: Stop
+    app: App,
+    settings: Settings,
+    broker: CallboardBroker,
+    transport: Transport,
+    channel: Channel,
+    stop: Stop,
+    *,
+    again: bool,
 ) -> None:
     """Wait for the servers, refuse a schema that does not fit, declare queues and schedules. Raises ConfigurationError."""
     pause = timedelta(seconds=0.1)
@@ -191,7 +200,7 @@ def _prepare(
             away.cancel()
             if settings.broker_urls:
                 away = _waiting(channel, told, broker_place(settings), "does not answer")
-            declare(settings.database, transport, broker.topology())
+            (declare_as_found if again else declare)(settings.database, transport, broker.topology())
             register(settings.database, app.schedules, apps_of(settings))
         except (psycopg.OperationalError, TransportUnavailableError) as error:
             place = database_place(settings) if isinstance(error, psycopg.Error) else broker_place(settings)
@@ -242,13 +251,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--actors", action="append", default=[])
     parser.add_argument("--quarantine", action="store_true")
+    parser.add_argument("--again", action="store_true")
     given = parser.parse_args(arguments)
     sys.setswitchinterval(SWITCH_INTERVAL)
     stop = Stop()
     channel = Channel(given.channel)
     channel.watch()
     try:
-        return serve(Role(given.threads, tuple(given.actors), given.quarantine), channel, stop)
+        return serve(Role(given.threads, tuple(given.actors), given.quarantine, given.again), channel, stop)
     except CallboardError as error:
         channel.say("refused", str(error))
         return REFUSED

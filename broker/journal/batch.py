@@ -17,6 +17,7 @@ from broker.journal.intents import (
     Answer,
     Claim,
     ClaimedRun,
+    Defer,
     Hear,
     Intent,
     Outgoing,
@@ -39,6 +40,7 @@ from broker.journal.records import (
 from broker.journal.resumes import write_resumes
 from broker.journal.turns import Writing, run_alone, run_together
 from broker.journal.waits import Waits
+from broker.outbox import store
 from broker.topology import Topology, topology
 
 BEAT = timedelta(seconds=1)
@@ -163,7 +165,7 @@ class Batch:
         self._settle(connection, of)
         done = Recorded(True)
         answers: list[tuple[Intent, Answer]] = [(r, done) for r in of[Record] if r.token in written]
-        answers += [(intent, done) for kind in (Park, Hear, Sent, Unsent) for intent in of[kind]]
+        answers += [(intent, done) for kind in (Park, Defer, Hear, Sent, Unsent) for intent in of[kind]]
         results = run_together([*claiming, *recording])
         asked = [a for _, standing in results[: len(claiming)] for a in standing]
         recorded = [pair for told in results[len(claiming) :] for pair in told]
@@ -200,11 +202,15 @@ class Batch:
         """What needs no answer but the commit."""
         if of[Park]:
             write_parked(connection, of[Park])
+        if of[Defer]:
+            store(connection.cursor(), [intent.outgoing for intent in of[Defer]], None)
         if of[Sent]:
             delete_sent(connection, of[Sent])
         if of[Unsent]:
             release_unsent(connection, of[Unsent])
-        rows = [i.row_id for kind in (Claim, Resume, Park, Hear) for i in of[kind] if i.row_id is not None]
+        rows = [
+            i.row_id for kind in (Claim, Resume, Park, Defer, Hear) for i in of[kind] if i.row_id is not None
+        ]
         if rows:
             delete_delivered(connection, rows)
 

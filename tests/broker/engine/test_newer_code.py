@@ -81,25 +81,21 @@ def test_when_nobody_has_known_it_for_the_grace_it_is_parked_and_a_replay_waits_
 
 def test_whoever_starts_is_offered_at_once_what_waits(make_stage: MakeStage) -> None:
     """An event that the actor of this queue does not hear yet; the next version of it does."""
-    old = make_stage([cast.call])
-    message = WireMessage(
-        old.broker.queue_of(cast.call),
-        b'{"n": 7}',
-        {**FROM_THE_FUTURE, "cloudEvents_id": "7", "cloudEvents_schemaversion": "1", "cloudEvents_type": "cast.answered"},
-        direct=True,
-    )  # fmt: skip
-    old.transport.publish([message]).result(10)
+    old = make_stage([cast.answer])
+    headers = {**FROM_THE_FUTURE, "cloudEvents_id": "7", "cloudEvents_schemaversion": "1"}
+    queue = old.broker.queue_of(cast.answer)
+    old.transport.publish([WireMessage(queue, b'{"n": 7}', headers, direct=True)]).result(10)
     eventually(lambda: waiting(old) == [("7", True, True)])
     old.engine.stop(timedelta(seconds=5))
 
-    hears = cast.call.hears
-    cast.call.hears = (*hears, cast.CastAnswered)
+    hears = cast.answer.hears
+    cast.answer.hears = (*hears, cast.CastCalled)
     try:
-        new = make_stage([cast.call])
-        eventually(lambda: "prepare 7" in diary, 1.5)
+        new = make_stage([cast.answer])
+        eventually(lambda: diary == ["answered 7"], 1.5)
         new.drain()
     finally:
-        cast.call.hears = hears
+        cast.answer.hears = hears
     assert reasons(new) == []
 
 

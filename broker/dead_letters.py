@@ -15,6 +15,7 @@ from broker.codec import LATE
 from broker.errors import NotFoundError
 from broker.journal.intents import Outgoing
 from broker.outbox import store
+from broker.patience import without_wait
 from broker.reopen import Again, reopen
 from broker.transports.base import WireMessage
 from schemas import uuid7
@@ -169,7 +170,7 @@ def _raw(letter: Letter, edited: bytes | None) -> WireMessage:
     """The message as it came, but for an edited body."""
     through_exchange = letter.reason in ("unheard", "unknown type") and letter.event_type is not None
     key = letter.event_type if through_exchange and letter.event_type else letter.queue or ""
-    headers = {**(letter.headers or {}), LATE: "replayed"}
+    headers = {**without_wait(letter.headers or {}), LATE: "replayed"}
     if letter.reason == "id reused":
         headers["cloudEvents_id"] = str(
             letter.id

@@ -1,5 +1,7 @@
 """Making the topology exist: exchanges, queues and bindings on the transport, and the record of them in PostgreSQL."""
 
+from dataclasses import replace
+
 from broker.database import Database
 from broker.topology import Binding, Topology
 from broker.transports.base import Transport
@@ -25,3 +27,13 @@ def declare(database: Database, transport: Transport, topology: Topology) -> lis
             _REMEMBER, ([b.event_type for b in topology.bindings], [b.queue for b in topology.bindings])
         )
     return stale
+
+
+def declare_as_found(database: Database, transport: Transport, topology: Topology) -> None:
+    """Make queues exist, bound as the last deployment has left them: for a process that is started again in the middle of one.
+
+    An older program would otherwise take away the bindings of the newer one that is replacing it. May be repeated.
+    """
+    with database.once("declare") as connection:
+        rows = connection.execute(_BOUND, ([*topology.queues, topology.recorder],)).fetchall()
+    transport.declare(replace(topology, bindings=tuple(Binding(*row) for row in rows)))

@@ -35,6 +35,7 @@ from broker.lane import Lane
 from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
 from broker.outbox import Relay, StoredOutbox
+from broker.patience import Patience, offer_now
 from broker.perform import Performer
 from broker.publisher import Publisher
 from broker.reading import Reader
@@ -82,6 +83,7 @@ class Engine:
         tracer: Tracer | None = None,
         claim_ahead: bool = True,
         on_crash: Callable[[], None] | None = None,
+        knows: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._broker = broker
@@ -90,7 +92,7 @@ class Engine:
         self._queues = queues if queues is not None else [*self._topology.queues, *self._topology.serving]
         self.database: Database = settings.database
         short = name or f"{socket.gethostname()}:{secrets.token_hex(3)}"
-        self.identity = Identity(_worker_id(transport), short[-40:], secrets.randbits(62), _version())
+        self.identity = Identity(_worker_id(transport), short[-40:], secrets.randbits(62), _version(), knows)
         outbox = self._outbox()
         self._failures = Failures(broker, settings.source)
         self._batch = Batch(
@@ -100,13 +102,16 @@ class Engine:
         if isinstance(outbox, StoredOutbox):
             outbox.ledger = self.journal
         self._pool = self.database.pool(f"actors {self.identity.name}", settings.threads + 2)
-        self._settlement = Settlement(self.journal, self._failures, settings.records_in_flight)
+        patience = Patience(settings.unknown_grace)
+        self._settlement = Settlement(self.journal, self._failures, settings.records_in_flight, patience)
         self._performer = Performer(
             broker,
             source=settings.source,
             tools=self._tools,
             settle=self._settlement.settle,
             max_bytes=settings.hard_event_bytes,
+            soft_bytes=settings.soft_event_bytes,
+            patience=patience,
         )
         self._settlement.failed = self._performer.refused
         settler = Settler(self._performer, self._finished)
@@ -119,6 +124,8 @@ class Engine:
             max_bytes=settings.hard_event_bytes,
             dedup_window=settings.dedup_window,
             pipelines=pipelines or {},
+            patience=patience,
+            soft_bytes=settings.soft_event_bytes,
         )
         self._intake = Intake(
             broker,
@@ -154,6 +161,8 @@ class Engine:
         self._loop.start()
         prefetch = max(4 * self._settings.threads, 64)
         self._transport.subscribe(self._queues, self._intake, prefetch)
+        with self.database.once("boot") as connection:
+            offer_now(connection)
         log.info(
             "worker_started",
             worker=self.identity.name,
@@ -200,7 +209,12 @@ class Engine:
         settings = self._settings
         trace = self._broker.policy(Trace)
         publisher = Publisher(
-            self._transport, settings.source, self.database, trace, settings.hard_event_bytes
+            self._transport,
+            settings.source,
+            self.database,
+            trace,
+            settings.hard_event_bytes,
+            settings.soft_event_bytes,
         )
         return Keeper(
             self.database,

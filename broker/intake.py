@@ -10,7 +10,7 @@ import structlog
 
 from broker.broker import CallboardBroker
 from broker.errors import JournalError
-from broker.journal.intents import Answer, ClaimedRun, Hear, Intent, Park, Recorded, Resume
+from broker.journal.intents import Answer, ClaimedRun, Defer, Hear, Intent, Park, Recorded, Resume
 from broker.journal.writer import Journal
 from broker.lane import Lane
 from broker.reading import Reader, park
@@ -138,8 +138,8 @@ class Intake:
 
     def _refused(self, lane: Lane, delivery: Delivery, intent: Intent, error: BaseException) -> None:
         """A claim that cannot be recorded (a key function raised, a text PostgreSQL does not hold) is parked with its raw bytes;
-        a park that fails goes back to its queue; a wake-up is dropped, for its run stays due and is woken again."""
-        if isinstance(intent, Park | Resume | Hear):
+        a park or a deferral that fails goes back to its queue; a wake-up is dropped, for its run stays due and is woken again."""
+        if isinstance(intent, Park | Defer | Resume | Hear):
             log.error("delivery_refused", queue=delivery.queue, error=str(error))
             if not isinstance(intent, Resume):
                 delivery.give_back()

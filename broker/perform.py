@@ -18,6 +18,7 @@ from broker.errors import CodeChangedError
 from broker.failures import Failures
 from broker.journal.intents import DeadLetter, End, FailedAttempt, Record
 from broker.middleware.backoff import Backoff, GiveUp
+from broker.patience import Patience, Unread
 from broker.run.asynchronous import AsyncRun
 from broker.run.core import Core, describe, storable
 from broker.run.synchronous import Run
@@ -41,14 +42,24 @@ class Performer:
     """Performs claimed runs. One a process, shared by its worker threads and its event loop."""
 
     def __init__(
-        self, broker: CallboardBroker, *, source: str, tools: Toolmaker, settle: Settle, max_bytes: int
+        self,
+        broker: CallboardBroker,
+        *,
+        source: str,
+        tools: Toolmaker,
+        settle: Settle,
+        max_bytes: int,
+        soft_bytes: int,
+        patience: Patience,
     ) -> None:
         self._broker = broker
         self._source = source
         self._max_bytes = max_bytes
+        self._soft_bytes = soft_bytes
         self._failures = Failures(broker, source)
         self._tools = tools
         self._settle = settle
+        self._patience = patience
 
     def perform(self, work: Work) -> None:
         """A sync body, in a worker thread. Re-raises the body's error after its outcome was handed over, for after-hooks."""
@@ -123,6 +134,7 @@ class Performer:
             source=self._source,
             traced=self._broker.traced,
             max_bytes=self._max_bytes,
+            soft_bytes=self._soft_bytes,
             waits_for=work.actor.waits_for,
             queue_of=self._broker.queue_to_invoke,
             cancelled=lambda: work.cancelled,
@@ -140,7 +152,12 @@ class Performer:
             return claimed.event
         try:
             claimed.event = validate(claimed.envelope.type, claimed.envelope.version, claimed.envelope.data)
-        except (InvalidPayload, UnknownType, UnknownVersion) as error:
+        except (UnknownType, UnknownVersion) as error:
+            pause = self._patience.pause(claimed.unread_for or timedelta(0))
+            if pause is not None:
+                raise Unread(pause) from None
+            raise CodeChangedError(f"the stored event is of no known type or version: {error}") from None
+        except InvalidPayload as error:
             raise CodeChangedError(f"the stored event no longer fits: {error}") from None
         return claimed.event
 
@@ -181,6 +198,9 @@ class Performer:
             return None
         if isinstance(error, Suspended) and core is not None:
             return core.waiting(error.reason)
+        if isinstance(error, Unread):
+            # Not waiting: whoever reads it has the limits of a start to ask for.
+            return End("queued", reason=error.reason, delay=error.delay, unread=True)
         if isinstance(error, Suspended | Postpone):
             return End("waiting", reason=error.reason, delay=error.delay)
         return self._failed(work, error)

@@ -15,6 +15,7 @@ from broker.errors import EventTooLargeError, PublishError
 from broker.journal.intents import Outgoing
 from broker.middleware.trace import Trace
 from broker.outbox import store
+from broker.sizes import SOFT_BYTES, remark
 from broker.transports.base import Transport, WireMessage
 from schemas import Envelope, Event, derived, uuid7, wrap
 
@@ -33,6 +34,7 @@ class Publisher:
     database: Database | None = None
     trace: Trace | None = None
     hard_bytes: int = 1024 * 1024
+    soft_bytes: int = SOFT_BYTES
 
     def publish(
         self,
@@ -103,6 +105,7 @@ class Publisher:
                 f"event {envelope.type} is {len(envelope.data)} bytes, the limit is {self.hard_bytes}: "
                 "store the large part elsewhere and publish its address"
             )
+        remark(envelope, self.soft_bytes, "published")
         return Outgoing(
             _row_id(envelope.source, envelope.id), encode(envelope, max_bytes=self.hard_bytes), delay
         )

@@ -1,18 +1,25 @@
-"""What a delivery means: a claim, a wake-up, or a dead letter that names the field at fault. No I/O."""
+"""What a delivery means: a claim, a wake-up, a wait for newer code, or a dead letter that names the field at fault. No I/O."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import structlog
+
 from broker.broker import CallboardBroker
 from broker.codec import LATE, PARENT, WakeUp, decode
 from broker.digest import digest
 from broker.errors import EventError, EventTooLargeError, UndecodableError
-from broker.journal.intents import Claim, DeadLetter, Hear, Intent, Park, Resume
+from broker.journal.intents import Claim, DeadLetter, Defer, Hear, Intent, Park, Resume
 from broker.matching import keys_of
+from broker.patience import Patience
+from broker.seldom import Seldom
+from broker.sizes import remark
 from broker.topology import Topology
 from broker.transports.base import Delivery
 from schemas import Envelope, Event, InvalidPayload, UnknownType, UnknownVersion, find, validate
+
+log = structlog.get_logger(__name__)
 
 
 class Reader:
@@ -26,12 +33,17 @@ class Reader:
         max_bytes: int,
         dedup_window: timedelta,
         pipelines: dict[tuple[str, str], str],
+        patience: Patience,
+        soft_bytes: int,
     ) -> None:
         self._broker = broker
         self._topology = topology
         self._max_bytes = max_bytes
         self._dedup_window = dedup_window
         self._pipelines = pipelines
+        self._patience = patience
+        self._soft_bytes = soft_bytes
+        self._said = Seldom()
 
     def read(self, delivery: Delivery) -> Intent:
         """What to ask of the journal. Never raises: what cannot be a run is parked."""
@@ -61,8 +73,8 @@ class Reader:
 
     def _claim(self, delivery: Delivery, envelope: Envelope) -> Intent:
         actor = self._broker.actor_of_queue(delivery.queue)
-        event = _validated(delivery, envelope)
-        if isinstance(event, Park):
+        event = self._validated(delivery, envelope)
+        if isinstance(event, Park | Defer):
             return event
         try:
             payload = digest(envelope.data)
@@ -70,7 +82,7 @@ class Reader:
             return park(delivery, "invalid payload", error, envelope)
         if actor is None or not isinstance(event, actor.hears):
             wrong = UndecodableError(f"{delivery.queue} does not hear {envelope.type}", field="type")
-            return park(delivery, "unknown type", wrong, envelope, "type")
+            return self._unknown(delivery, "unknown type", wrong, envelope, "type")
         if datetime.now(UTC) - envelope.time > self._dedup_window and LATE not in delivery.headers:
             old = UndecodableError(
                 f"it is older than {self._dedup_window.days} days: whether it was done is forgotten",
@@ -81,6 +93,7 @@ class Reader:
             # Fixed before the claim, so that every attempt of the run and all that follows is in one trace.
             traceparent, tracestate = self._broker.traced(envelope.type, envelope.id)
             envelope = replace(envelope, traceparent=traceparent, tracestate=tracestate)
+        remark(envelope, self._soft_bytes, "claimed")
         pipeline = self._pipelines.get((actor.name, envelope.type))
         return Claim(
             actor.name,
@@ -97,8 +110,8 @@ class Reader:
 
     def _hear(self, delivery: Delivery, envelope: Envelope) -> Intent:
         """An event that runs wait for. It is kept as it came; its keys are those of the newest version."""
-        event = _validated(delivery, envelope)
-        return event if isinstance(event, Park) else Hear(envelope, keys_of(event), delivery.row_id)
+        event = self._validated(delivery, envelope)
+        return event if isinstance(event, Park | Defer) else Hear(envelope, keys_of(event), delivery.row_id)
 
     def _house(self, delivery: Delivery, envelope: Envelope) -> Park:
         if delivery.queue == self._topology.dead:
@@ -111,16 +124,34 @@ class Reader:
         unheard = UndecodableError(f"no actor hears {envelope.type}", field="type")
         return park(delivery, "unheard", unheard, envelope)
 
+    def _validated(self, delivery: Delivery, envelope: Envelope) -> Event | Park | Defer:
+        try:
+            return validate(envelope.type, envelope.version, envelope.data)
+        except UnknownType as error:
+            return self._unknown(delivery, "unknown type", error, envelope, "type")
+        except UnknownVersion as error:
+            return self._unknown(delivery, "unknown version", error, envelope, "schemaversion")
+        except InvalidPayload as error:
+            return park(delivery, "invalid payload", error, envelope, ", ".join(error.fields))
 
-def _validated(delivery: Delivery, envelope: Envelope) -> Event | Park:
-    try:
-        return validate(envelope.type, envelope.version, envelope.data)
-    except UnknownType as error:
-        return park(delivery, "unknown type", error, envelope, "type")
-    except UnknownVersion as error:
-        return park(delivery, "unknown version", error, envelope, "schemaversion")
-    except InvalidPayload as error:
-        return park(delivery, "invalid payload", error, envelope, ", ".join(error.fields))
+    def _unknown(
+        self, delivery: Delivery, reason: str, error: Exception, envelope: Envelope, field: str
+    ) -> Park | Defer:
+        """Newer code may know it: it waits for that, and is parked once the grace is over."""
+        later = self._patience.again(delivery, envelope)
+        if later is None:
+            return park(delivery, reason, error, envelope, field)
+        if self._said.due(f"{reason} {envelope.type} {envelope.version}"):
+            log.warning(
+                "event_waits_for_newer_code",
+                reason=reason,
+                event_id=envelope.id,
+                event_type=envelope.type,
+                version=envelope.version,
+                queue=delivery.queue,
+                parked_after_seconds=self._patience.grace.total_seconds(),
+            )
+        return Defer(later, delivery.row_id)
 
 
 def _parent(delivery: Delivery) -> UUID | None:

@@ -23,13 +23,18 @@ update run set status = 'queued', attempt = 0, crashes = 0, rerun = rerun + 1, f
                due_at = clock(), sends = 0, finished_at = null, reason = %(reason)s, worker = null,
                deadline_at = clock() + deadline, event = coalesce(%(event)s::jsonb, event)
 where id = %(id)s"""
-_FORGET_UNFINISHED = "delete from step where run_id = %s and status <> 'done'"
+# A sleep that is over has no other mark than its time: whoever has slept for three days need not do so again.
+_UNFINISHED = """
+(status <> 'done' and not (status = 'waiting' and due_at <= clock()
+     and not exists (
+         select from wait w where w.run_id = step.run_id and w.name = step.name and w.occurrence = step.occurrence)))"""
+_FORGET_UNFINISHED = f"delete from step where run_id = %s and {_UNFINISHED}"  # noqa: S608  constants only
 _FORGET_ALL = "delete from step where run_id = %s"
 _STEPS = "select name from step where run_id = %s order by started_at, finished_at, name, occurrence"
 # What began when the step began, or later.
-_FORGET_FROM = """
+_FORGET_FROM = f"""
 delete from step where run_id = %(id)s
-  and (status <> 'done' or started_at >= (select min(started_at) from step where run_id = %(id)s and name = %(step)s))"""
+  and ({_UNFINISHED} or started_at >= (select min(started_at) from step where run_id = %(id)s and name = %(step)s))"""  # noqa: S608
 _SETTLE_LETTERS = """
 update dead_letter set settled_at = clock(), settled_as = 'replayed', settled_by = %s where run_id = %s and settled_at is null"""
 
@@ -86,6 +91,6 @@ def _forget_steps(cursor: Cursor, id: UUID, again: Again) -> None:
             raise NotFoundError(
                 f"run {id} has no step {again.from_step!r}{nearest(again.from_step, names)}; its steps are: {there}"
             )
-        cursor.execute(_FORGET_FROM, {"id": id, "step": again.from_step})
+        cursor.execute(_FORGET_FROM.encode(), {"id": id, "step": again.from_step})
     else:
-        cursor.execute(_FORGET_UNFINISHED if again.steps else _FORGET_ALL, (id,))
+        cursor.execute((_FORGET_UNFINISHED if again.steps else _FORGET_ALL).encode(), (id,))

@@ -60,6 +60,12 @@ class Settings(EnvironmentSettings):
     hard_event_bytes: int = 1024 * 1024
     """Largest data of an event that comes in or that `Publisher` hands over. The codec's own limit is 1 MiB: a larger value
     has no effect."""
+    soft_event_bytes: int = Field(default=256 * 1024, ge=1)
+    """Data of an event beyond which publishing and claiming it logs `event_large`, once a minute for each type: its id, type and
+    size, never its payload."""
+    unknown_grace: timedelta = timedelta(minutes=15)
+    """How long an event whose type or version nobody here knows waits for newer code before it is a dead letter. Longer than a
+    deploy takes. 0 parks it at once."""
     data: Path = Path(".state")
     """Where file stores and embedded servers keep their data."""
     log_level: str = "info"

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 
@@ -9,6 +10,7 @@ from broker.errors import JournalError
 from broker.failures import Failures
 from broker.journal.intents import Answer, ClaimedRun, DeadLetter, End, FailedAttempt, Record
 from broker.journal.writer import Journal
+from broker.patience import UNREAD, Patience
 from broker.work import Work
 
 log = structlog.get_logger(__name__)
@@ -20,11 +22,12 @@ HAND_BACK_SECONDS = 2.0
 class Settlement:
     """Hands records over, at most `limit` at once without a commit. What PostgreSQL refuses becomes a failed attempt."""
 
-    def __init__(self, journal: Journal, failures: Failures, limit: int) -> None:
+    def __init__(self, journal: Journal, failures: Failures, limit: int, patience: Patience) -> None:
         self._journal = journal
         self._failures = failures
         self._room = threading.BoundedSemaphore(limit)
         self._limit = limit
+        self._waits = patience
         self._patience: float | None = None
         self._out = 0
         self._lock = threading.Lock()
@@ -55,10 +58,15 @@ class Settlement:
         self._journal.submit(record, settled)
 
     def orphan(self, claimed: ClaimedRun, then: Callable[[], None]) -> None:
-        """A wake-up for a run whose actor this process does not know: it was removed, or renamed without an alias."""
+        """A wake-up for a run whose actor this process does not know: it was removed, renamed without an alias, or is newer than
+        this code."""
+        pause = self._waits.pause(claimed.unread_for or timedelta(0))
+        if pause is not None:
+            end = End("queued", reason=UNREAD, delay=pause, unread=True)
+            return self._journal.submit(Record(claimed.id, claimed.fence, end=end), lambda _: then())
         error = f"no actor is named {claimed.actor}: declare it again, or give its new name aliases=({claimed.actor!r},)"
         end = self._failures.given_up(claimed, "code changed", FailedAttempt("CodeChangedError", error))
-        self._journal.submit(Record(claimed.id, claimed.fence, end=end), lambda _: then())
+        return self._journal.submit(Record(claimed.id, claimed.fence, end=end), lambda _: then())
 
     def _refused(self, work: Work, error: BaseException) -> None:
         """A constraint, or a faulty statement of the author's: then the attempt has failed. If that is refused too, the least

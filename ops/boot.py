@@ -28,6 +28,10 @@ from broker.wiring import Fault, check, pipelines_of
 from ops.misread import misread
 
 
+class BrokenModuleError(ConfigurationError):
+    """A module of an app cannot be imported; what it raised is the cause."""
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """What was found: actors, pipelines, schedules, and the SQL and settings of their domains. Valid while empty."""
@@ -116,7 +120,9 @@ def make_transport(settings: Settings, *, worker_id: UUID | None = None) -> Tran
 def make_publisher(settings: Settings, transport: Transport, trace: Trace | None = None) -> Publisher:
     """For code that is no actor."""
     database: Database = settings.database
-    return Publisher(transport, settings.source, database, trace, settings.hard_event_bytes)
+    return Publisher(
+        transport, settings.source, database, trace, settings.hard_event_bytes, settings.soft_event_bytes
+    )
 
 
 def make_engine(
@@ -172,7 +178,7 @@ def _imported(name: str) -> ModuleType:
         raise (ConfigurationError(fault) if fault else _broken(name, error)) from error
 
 
-def _broken(module: str, error: Exception) -> ConfigurationError:
+def _broken(module: str, error: Exception) -> BrokenModuleError:
     """The place in the author's file."""
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename
@@ -181,7 +187,7 @@ def _broken(module: str, error: Exception) -> ConfigurationError:
     told = str(error)
     if isinstance(error, SyntaxError):
         where, told = f"{error.filename}:{error.lineno}", error.msg
-    return ConfigurationError(f"cannot import {module}: {type(error).__name__} in {where}: {told}")
+    return BrokenModuleError(f"cannot import {module}: {type(error).__name__} in {where}: {told}")
 
 
 def _defined_in(found: object, module: ModuleType) -> bool:

@@ -46,13 +46,16 @@ class Child:
     due_at: float | None = 0.0
     started_at: float = 0.0
     ready: bool = False
+    served: bool = False
+    """Whether one of its processes has been ready: the next one takes its place, and deploys nothing."""
     process: subprocess.Popen[bytes] | None = None
     channel: socket.socket | None = None
     heard: bytes = b""
 
     def start(self) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "ops.worker_process", str(theirs.fileno()), *self.arguments]
+        again = ["--again"] if self.served else []
+        command = [sys.executable, "-m", "ops.worker_process", str(theirs.fileno()), *self.arguments, *again]
         with theirs:
             self.process = subprocess.Popen(
                 # The kernel ends the child with the thread that started it: ours is the main thread.
@@ -143,7 +146,7 @@ class Supervisor:
     def _told_by(self, child: Child, word: str, text: str) -> None:
         if word == "ready":
             was_ready = all(other.ready for other in self._children)
-            child.ready = True
+            child.ready = child.served = True
             if not was_ready and all(other.ready for other in self._children) and "ready" not in self._told:
                 self._told.add("ready")
                 self.on_ready()

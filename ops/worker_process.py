@@ -20,13 +20,14 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import psycopg
+import structlog
 
 from broker import Actor, ConfigurationError, Settings, load_settings
 from broker.broker import CallboardBroker
-from broker.declare import declare
+from broker.declare import declare, declare_as_found
 from broker.engine import Engine
 from broker.errors import CallboardError, TransportUnavailableError
-from broker.migrate import pending
+from broker.migrate import known, state
 from broker.schedules.register import register
 from broker.telemetry import Telemetry
 from broker.topology import Topology
@@ -34,6 +35,8 @@ from broker.transports.base import Transport
 from broker.wiring import nearest, pipelines_of
 from ops.boot import App, apps_of, load, make_broker, make_transport
 from ops.reach import broker_place, configure_logs, database_place, reason_of
+
+log = structlog.get_logger(__name__)
 
 REFUSED = 78
 """Exit status (EX_CONFIG): the supervisor does not start this process again."""
@@ -55,6 +58,8 @@ class Role:
     threads: int
     patterns: tuple[str, ...] = ()
     quarantine: bool = False
+    again: bool = False
+    """Started in place of one that has died: no deployment, so bindings stay as they are."""
 
 
 class Channel:
@@ -144,7 +149,7 @@ def serve(role: Role, channel: Channel, stop: Stop) -> int:
     transport = make_transport(settings)
     telemetry = Telemetry(sample=settings.trace_sample)
     telemetry.install()
-    _prepare(app, settings, broker, transport, channel, stop)
+    _prepare(app, settings, broker, transport, channel, stop, again=role.again)
     engine = Engine(
         settings,
         broker,
@@ -155,6 +160,7 @@ def serve(role: Role, channel: Channel, stop: Stop) -> int:
         name=f"{socket.gethostname()[:20]}:{'quarantine:' if role.quarantine else ''}{os.getpid()}",
         tracer=telemetry.tracer,
         claim_ahead=not role.quarantine,
+        knows=known(app.migrations(settings.namespace)),
     )
     stop.boots_no_more()
     engine.start()
@@ -175,19 +181,26 @@ def _own(settings: Settings, role: Role) -> Settings:
 
 
 def _prepare(
-    app: App, settings: Settings, broker: CallboardBroker, transport: Transport, channel: Channel, stop: Stop
+    app: App,
+    settings: Settings,
+    broker: CallboardBroker,
+    transport: Transport,
+    channel: Channel,
+    stop: Stop,
+    *,
+    again: bool,
 ) -> None:
-    """Wait for the servers, refuse an old schema, declare queues and schedules. Raises ConfigurationError."""
+    """Wait for the servers, refuse a schema that does not fit, declare queues and schedules. Raises ConfigurationError."""
     pause = timedelta(seconds=0.1)
     told: set[str] = set()
     while True:
         away = _waiting(channel, told, database_place(settings), "does not answer")
         try:
-            _refuse_pending(app, settings)
+            _refuse_schema(app, settings)
             away.cancel()
             if settings.broker_urls:
                 away = _waiting(channel, told, broker_place(settings), "does not answer")
-            declare(settings.database, transport, broker.topology())
+            (declare_as_found if again else declare)(settings.database, transport, broker.topology())
             register(settings.database, app.schedules, apps_of(settings))
         except (psycopg.OperationalError, TransportUnavailableError) as error:
             place = database_place(settings) if isinstance(error, psycopg.Error) else broker_place(settings)
@@ -200,13 +213,23 @@ def _prepare(
             away.cancel()
 
 
-def _refuse_pending(app: App, settings: Settings) -> None:
-    missing = [m for m in pending(settings.database, app.migrations(settings.namespace)) if m.phase == "pre"]
+def _refuse_schema(app: App, settings: Settings) -> None:
+    """Too old: a pre migration is missing. Too new: a post migration that we do not know has removed what we may use. A pre
+    migration that we do not know has only added something: a newer program is on its way."""
+    found = state(settings.database, app.migrations(settings.namespace))
+    missing = [migration for migration in found.pending if migration.phase == "pre"]
     if missing:
-        names = ", ".join(f"{migration.room}/{migration.name}" for migration in missing)
+        names = ", ".join(map(str, missing))
         raise ConfigurationError(
             f"the database lacks {len(missing)} migration(s) ({names}): run `callboard migrate`"
         )
+    removing = [name for name in found.newer if "_post_" in name]
+    if removing:
+        raise ConfigurationError(
+            f"the database is newer than this program: {', '.join(removing)} has removed what it may use; deploy the newer code"
+        )
+    if found.newer:
+        log.warning("schema_newer", migrations=found.newer)
 
 
 def _waiting(channel: Channel, told: set[str], place: str, reason: str) -> threading.Timer:
@@ -228,13 +251,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--actors", action="append", default=[])
     parser.add_argument("--quarantine", action="store_true")
+    parser.add_argument("--again", action="store_true")
     given = parser.parse_args(arguments)
     sys.setswitchinterval(SWITCH_INTERVAL)
     stop = Stop()
     channel = Channel(given.channel)
     channel.watch()
     try:
-        return serve(Role(given.threads, tuple(given.actors), given.quarantine), channel, stop)
+        return serve(Role(given.threads, tuple(given.actors), given.quarantine, given.again), channel, stop)
     except CallboardError as error:
         channel.say("refused", str(error))
         return REFUSED

@@ -17,6 +17,7 @@ from broker.journal.intents import (
     Answer,
     Claim,
     ClaimedRun,
+    Defer,
     Hear,
     Intent,
     Outgoing,
@@ -39,14 +40,15 @@ from broker.journal.records import (
 from broker.journal.resumes import write_resumes
 from broker.journal.turns import Writing, run_alone, run_together
 from broker.journal.waits import Waits
+from broker.outbox import store
 from broker.topology import Topology, topology
 
 BEAT = timedelta(seconds=1)
 """An idle worker's heartbeat: a tenth of the default lease. A busy one beats with its claims, and at least twice as often."""
 
 _HEARTBEAT = """
-insert into worker (id, name, lock_key, version, started_at, heartbeat_at, live)
-values (%(id)s, %(name)s, %(lock_key)s, %(version)s, clock_timestamp(), clock_timestamp(), %(live)b)
+insert into worker (id, name, lock_key, version, knows, started_at, heartbeat_at, live)
+values (%(id)s, %(name)s, %(lock_key)s, %(version)s, %(knows)s, clock_timestamp(), clock_timestamp(), %(live)b)
 on conflict (id) do update
 set live = excluded.live, heartbeat_at = case when %(locked)s then excluded.heartbeat_at else worker.heartbeat_at end"""
 
@@ -67,13 +69,15 @@ class Outbox(Protocol):
 
 
 class Identity:
-    """Who writes: a row in `worker`. `locked` is set while the process holds its advisory lock; only then does it beat."""
+    """Who writes: a row in `worker`. `locked` is set while the process holds its advisory lock; only then does it beat. `knows`
+    are the rooms it has loaded, and the post migrations in them."""
 
-    def __init__(self, id: UUID, name: str, lock_key: int, version: str) -> None:
+    def __init__(self, id: UUID, name: str, lock_key: int, version: str, knows: Sequence[str] = ()) -> None:
         self.id = id
         self.name = name
         self.lock_key = lock_key
         self.version = version
+        self.knows = list(knows)
         self.locked = False
 
 
@@ -132,7 +136,13 @@ class Batch:
         with self._noting:
             live = [*(coming | self.live.keys())]
         me = self.identity
-        facts = {"id": me.id, "name": me.name, "lock_key": me.lock_key, "version": me.version}
+        facts = {
+            "id": me.id,
+            "name": me.name,
+            "lock_key": me.lock_key,
+            "version": me.version,
+            "knows": me.knows,
+        }
         connection.execute(_HEARTBEAT, {**facts, "live": live, "locked": me.locked})
         self._beat_due = time.monotonic() + BEAT.total_seconds() / 2
 
@@ -155,7 +165,7 @@ class Batch:
         self._settle(connection, of)
         done = Recorded(True)
         answers: list[tuple[Intent, Answer]] = [(r, done) for r in of[Record] if r.token in written]
-        answers += [(intent, done) for kind in (Park, Hear, Sent, Unsent) for intent in of[kind]]
+        answers += [(intent, done) for kind in (Park, Defer, Hear, Sent, Unsent) for intent in of[kind]]
         results = run_together([*claiming, *recording])
         asked = [a for _, standing in results[: len(claiming)] for a in standing]
         recorded = [pair for told in results[len(claiming) :] for pair in told]
@@ -192,11 +202,15 @@ class Batch:
         """What needs no answer but the commit."""
         if of[Park]:
             write_parked(connection, of[Park])
+        if of[Defer]:
+            store(connection.cursor(), [intent.outgoing for intent in of[Defer]], None)
         if of[Sent]:
             delete_sent(connection, of[Sent])
         if of[Unsent]:
             release_unsent(connection, of[Unsent])
-        rows = [i.row_id for kind in (Claim, Resume, Park, Hear) for i in of[kind] if i.row_id is not None]
+        rows = [
+            i.row_id for kind in (Claim, Resume, Park, Defer, Hear) for i in of[kind] if i.row_id is not None
+        ]
         if rows:
             delete_delivered(connection, rows)
 

@@ -10,6 +10,7 @@ from broker.journal.doors import Asked, Doors
 from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Declined, Intent, Park
 from broker.journal.records import columns, write_parked
 from broker.journal.turns import Writing
+from schemas import uuid7
 
 _CLAIM = """
 insert into run (id, event_id, event_source, actor, event_type, event_version, event_time, event, digest, subject,
@@ -24,6 +25,18 @@ from unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::int[
            causation_id, traceparent, tracestate, pipeline, token, deadline, parent_id)
 on conflict (event_id, event_source, actor) do nothing
 returning id"""
+
+# A renamed actor's event is claimed under its earlier names too, so that an older worker which has the same event (from the old
+# queue, or again) finds it done: during a deploy both names are consumed.
+_SHADOW = """
+insert into run (id, event_id, event_source, actor, event_type, event_version, event_time, event, digest, correlation_id, claim,
+                 status, reason, attempt, fence, created_at, finished_at)
+select s.id, s.event_id, s.event_source, s.actor, s.event_type, s.event_version, s.event_time, '{}', s.digest, s.correlation_id,
+       s.token, 'folded', s.reason, 0, 0, clock(), clock()
+from unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::int[], %b::timestamptz[], %b::bytea[], %b::text[],
+            %b::uuid[], %b::text[])
+     as s (id, event_id, event_source, actor, event_type, event_version, event_time, digest, correlation_id, token, reason)
+on conflict (event_id, event_source, actor) do nothing"""
 
 # After the insert, in a statement of its own: it sees rows that others committed while the insert waited for them.
 _FOUND = """
@@ -42,7 +55,10 @@ returning c.id, c.reason"""
 def write_claims(
     connection: Connection, worker: UUID, claims: Sequence[Claim], doors: Doors
 ) -> Writing[tuple[list[tuple[Intent, Answer]], list[Asked]]]:
-    """Insert the runs, read back those that were there before. Returns the answers, and the new runs that stand at a door."""
+    """Insert the runs, read back those that were there before. Returns the answers, and the new runs that stand at a door.
+
+    Lock order: the rows of earlier names, then the runs, each by key.
+    """
     renamed = _done_before_renaming(connection, [claim for claim in claims if claim.aliases])
     claims = [claim for claim in claims if claim.run_id not in renamed]
     first: dict[tuple[str, str, str], Claim] = {}
@@ -89,16 +105,30 @@ def _children_of_cancelled(connection: Connection, claims: Sequence[Claim]) -> W
 
 
 def _done_before_renaming(connection: Connection, claims: Sequence[Claim]) -> dict[UUID, Claim]:
-    """Claims of renamed actors whose event has a run under an earlier name."""
-    keys = [(c.envelope.id, c.envelope.source, alias) for c in claims for alias in c.aliases]
-    if not keys:
+    """Claims of renamed actors whose event has a run under an earlier name. The others now have a folded row there."""
+    names = {(c.envelope.id, c.envelope.source, alias): c for c in claims for alias in c.aliases}
+    if not names:
         return {}
-    there = {(row[0], row[1], row[2]) for row in connection.execute(_FOUND, columns(keys))}
+    rows = [_shadow(names[key], key[2]) for key in sorted(names)]
+    connection.execute(_SHADOW, columns(rows))
+    there = {
+        (row[0], row[1], row[2])
+        for row in connection.execute(_FOUND, columns(sorted(names)))
+        if row[5] != "folded"
+    }
     return {
         c.run_id: c
         for c in claims
         if any((c.envelope.id, c.envelope.source, alias) in there for alias in c.aliases)
     }
+
+
+def _shadow(claim: Claim, alias: str) -> tuple[object, ...]:
+    e = claim.envelope
+    told = f"{alias} is now {claim.actor}"
+    return (
+        uuid7(), e.id, e.source, alias, e.type, e.version, e.time, claim.digest, e.correlation_id, claim.token, told,
+    )  # fmt: skip
 
 
 def _found(connection: Connection, older: Sequence[Claim]) -> Writing[list[tuple[Claim, Answer]]]:

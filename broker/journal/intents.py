@@ -104,6 +104,8 @@ class End:
     dead: DeadLetter | None = None
     awaits: Sequence[tuple[str, int]] = ()
     """Steps (name, occurrence) that it waits for: it is due when the first of them is."""
+    unread: bool = False
+    """Its event is newer than this code: since when is kept."""
 
 
 @dataclass(slots=True)
@@ -174,6 +176,14 @@ class Park:
 
 
 @dataclass(slots=True)
+class Defer:
+    """A delivery that only newer code can read: kept as a row, and offered to its queue again later."""
+
+    outgoing: Outgoing
+    row_id: int | None = None
+
+
+@dataclass(slots=True)
 class Hear:
     """An event of a type that somebody waits for: keep it, and give it to those who do."""
 
@@ -196,7 +206,7 @@ class Unsent:
     ids: Sequence[UUID]
 
 
-Intent = Record | Claim | Resume | Park | Hear | Sent | Unsent
+Intent = Record | Claim | Resume | Park | Defer | Hear | Sent | Unsent
 
 
 @dataclass(slots=True)
@@ -228,6 +238,8 @@ class ClaimedRun:
     steps: Mapping[tuple[str, int], StoredStep] = field(default_factory=dict[tuple[str, int], StoredStep])
     deadline_in: timedelta | None = None
     """What was left of the whole run's time when it was claimed or resumed."""
+    unread_for: timedelta | None = None
+    """How long its event has been newer than the code that took it up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,9 +47,11 @@ _ENDS = """
 update run r
 set status = e.status, record = e.token, result = coalesce(e.result, r.result), reason = e.reason,
     due_at = case when e.wake is not null then least(clock() + e.delay, r.deadline_at) end, wake = e.wake, sends = 0,
-    finished_at = case when e.wake is null then clock() end
-from unnest(%b::uuid[], %b::bigint[], %b::text[], %b::uuid[], %b::jsonb[], %b::text[], %b::interval[], %b::uuid[])
-     as e (id, fence, status, token, result, reason, delay, wake)
+    finished_at = case when e.wake is null then clock() end,
+    unread_since = case when e.unread then coalesce(r.unread_since, clock()) end
+from unnest(%b::uuid[], %b::bigint[], %b::text[], %b::uuid[], %b::jsonb[], %b::text[], %b::interval[], %b::uuid[],
+            %b::bool[])
+     as e (id, fence, status, token, result, reason, delay, wake, unread)
 where r.id = e.id and r.fence = e.fence and r.status = 'running'
 returning r.id, r.parent_id is not null and r.finished_at is not null"""
 
@@ -206,6 +208,7 @@ def _write_ends(connection: Connection, records: Sequence[Record]) -> Writing[di
             e.reason,
             e.delay,
             uuid4() if e.status in UNFINISHED else None,
+            e.unread,
         )
         for r, e in pairs
     ]

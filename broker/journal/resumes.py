@@ -30,7 +30,7 @@ returning r.id, w.status <> 'waiting' or w.starting, w.reserved_at"""
 _RESUMED = """
 select r.id, r.claim, r.actor, r.fence, r.attempt, r.rerun, r.crashes, r.pipeline, r.started_at, r.event_id,
        r.event_source, r.event_type, r.event_version, r.event_time, r.event::text, r.subject, r.correlation_id, r.causation_id,
-       r.traceparent, r.tracestate, r.deadline_at - clock()
+       r.traceparent, r.tracestate, r.deadline_at - clock(), clock() - r.unread_since
 from run r where r.id = any(%b) and r.claim = any(%b) and r.status = 'running'"""
 
 _READ = _RESUMED.replace("r.id = any(%b) and r.claim = any(%b) and r.status = 'running'", "r.id = any(%b)")
@@ -90,7 +90,7 @@ def _stored_steps(rows: Iterable[TupleRow]) -> dict[UUID, dict[tuple[str, int], 
 
 def _resumed_run(row: tuple[Any, ...], steps: dict[tuple[str, int], StoredStep]) -> ClaimedRun:
     (id, _, actor, fence, attempt, rerun, crashes, pipeline, started_at, event_id, source, type_, version, time, event,
-     subject, correlation_id, causation_id, traceparent, tracestate, deadline_in) = row  # fmt: skip
+     subject, correlation_id, causation_id, traceparent, tracestate, deadline_in, unread_for) = row  # fmt: skip
     envelope = Envelope(
         id=event_id,
         source=source,
@@ -105,5 +105,17 @@ def _resumed_run(row: tuple[Any, ...], steps: dict[tuple[str, int], StoredStep])
         tracestate=tracestate,
     )
     return ClaimedRun(
-        id, actor, envelope, fence, attempt, None, rerun, crashes, pipeline, started_at, steps, deadline_in
+        id,
+        actor,
+        envelope,
+        fence,
+        attempt,
+        None,
+        rerun,
+        crashes,
+        pipeline,
+        started_at,
+        steps,
+        deadline_in,
+        unread_for,
     )

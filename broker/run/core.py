@@ -25,6 +25,7 @@ from broker.journal.intents import ClaimedRun, End, Outgoing, StepRow, StoredSte
 from broker.outcomes import Result
 from broker.run.waits import QueueOf, Waits, name_of_queue
 from broker.signals import Fenced, Suspended
+from broker.sizes import SOFT_BYTES, remark
 from schemas import Event, derived, wrap
 
 _ADAPTERS: dict[object, TypeAdapter[Any]] = {}
@@ -57,6 +58,7 @@ class Core:
         source: str,
         traced: Callable[[str, UUID], tuple[str | None, str | None]],
         max_bytes: int = MAX_BYTES,
+        soft_bytes: int = SOFT_BYTES,
         waits_for: Sequence[type[Event]] = (),
         queue_of: QueueOf = name_of_queue,
         cancelled: Callable[[], bool] = lambda: False,
@@ -68,6 +70,7 @@ class Core:
         self.cancelled = cancelled
         self.source = source
         self.max_bytes = max_bytes
+        self.soft_bytes = soft_bytes
         self.traced = traced
         self.outgoing: list[Outgoing] = []
         self.writes: list[tuple[str, Mapping[str, object] | Sequence[object]]] = []
@@ -219,6 +222,7 @@ class Core:
             traceparent=traceparent,
             tracestate=tracestate,
         )
+        remark(envelope, self.soft_bytes, "published")
         self.outgoing.append(Outgoing(id, encode(envelope, max_bytes=self.max_bytes), delay))
         return id
 

@@ -2,33 +2,65 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from typing import Annotated
 
 import psycopg
 import typer
 from rich.progress import track
 
-from broker.migrate import Migration, pending
+from broker import Settings
+from broker.migrate import Migration, Phase, State, meant, older_workers, state, told_older
 from broker.migrate import migrate as apply
 from ops.boot import load
-from ops.cli.screen import console, errors, table
+from ops.cli.screen import Cell, console, errors, table
 from ops.cli.session import settings_of_command
+from ops.migration_notes import locks_of, purpose_of
 from ops.reach import unreachable
 
 
+class When(StrEnum):
+    """The phases, as they are typed."""
+
+    pre = "pre"
+    post = "post"
+
+
 def migrate(
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be applied.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what would be applied, what it does and what it locks.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="As --plan; exit status 1 if anything is pending or was changed.")
+    ] = False,
+    phase: Annotated[
+        When | None,
+        typer.Option(
+            "--phase",
+            help="pre: what may run beside old workers. post: what may not, refused while one of them lives.",
+        ),
+    ] = None,
 ) -> None:
-    """Apply pending migrations, the engine's and each domain's. May be repeated; two at once wait for each other."""
+    """Apply pending migrations, the engine's and each domain's. May be repeated; two at once wait for each other.
+
+    Without --phase, post migrations are left as long as an older worker lives.
+    """
     settings = settings_of_command()
     migrations = load(settings).migrations(settings.namespace)
+    wanted: Phase | None = None if phase is None else "pre" if phase is When.pre else "post"
     try:
-        found = (
-            pending(settings.database, migrations) if plan else apply(settings.database, migrations, _watched)
-        )
+        if plan or check:
+            found = state(settings.database, migrations)
+            todo = meant(found.pending, wanted)
+            _show(todo, "would be applied")
+            _remark(settings, found, todo)
+            raise typer.Exit(int(check and bool(todo or found.changed)))
+        done = apply(settings.database, migrations, _watched, phase=wanted, lease=settings.lease)
+        found = state(settings.database, migrations)
     except psycopg.OperationalError as error:
         raise unreachable(settings, error) from error
-    _show(found, plan=plan)
+    _show(done, "applied")
+    _remark(settings, found, found.pending)
 
 
 def _watched(todo: Sequence[Migration]) -> Iterable[Migration]:
@@ -36,12 +68,36 @@ def _watched(todo: Sequence[Migration]) -> Iterable[Migration]:
     return track(todo, "migrating", console=errors(), disable=not sys.stderr.isatty(), transient=True)
 
 
-def _show(found: list[Migration], *, plan: bool) -> None:
+def _show(found: Sequence[Migration], what: str) -> None:
     out = console()
     if not found:
-        out.print("nothing to do: the database is up to date")
+        out.print("nothing to do: the database is up to date" if what == "applied" else "nothing is pending")
         return
-    out.print(f"{len(found)} {'would be' if plan else ''} applied:".replace("  ", " "))
-    out.print(
-        table(["ROOM", "MIGRATION", "PHASE", "SCHEMA"], [(m.room, m.name, m.phase, m.schema) for m in found])
-    )
+    out.print(f"{len(found)} {what}:")
+    out.print(table(["ROOM", "MIGRATION", "PHASE", "DOES", "LOCKS"], [_row(m) for m in found], flexible=3))
+
+
+def _row(migration: Migration) -> list[Cell]:
+    text = migration.path.read_text()
+    return [migration.room, migration.name, migration.phase, purpose_of(text), locks_of(text)]
+
+
+def _remark(settings: Settings, found: State, left: Sequence[Migration]) -> None:
+    """What a person has to know beside the list: who is in the way, and what the ledger says otherwise."""
+    out = errors()
+    for migration in left:
+        older = (
+            older_workers(settings.database, migration, settings.lease) if migration.phase == "post" else []
+        )
+        if older:
+            out.print(f"left: {told_older(migration, older)}", style="yellow", soft_wrap=True)
+    for migration in found.changed:
+        out.print(
+            f"{migration} was changed after it was applied: what it says now has not been done; put the change into a new file",
+            style="yellow",
+            soft_wrap=True,
+        )
+    if found.newer:
+        out.print(
+            f"applied by a newer program than this: {', '.join(found.newer)}", style="yellow", soft_wrap=True
+        )

@@ -10,7 +10,7 @@ from datetime import timedelta
 from broker import load_settings
 from broker.errors import CallboardError
 from broker.migrate import migrate
-from ops.boot import load, make_broker
+from ops.boot import BrokenModuleError, load, make_broker
 from ops.cli.screen import one_line, took
 from ops.dev.sources import folders, place_of
 from ops.embedded.process import launch_command
@@ -97,11 +97,14 @@ def _verdict() -> Verdict:
             return Verdict(tuple(faults))
         make_broker(app, settings)
         applied = migrate(settings.database, app.migrations(settings.namespace))
+    except BrokenModuleError as error:
+        raised = error.__cause__ or error
+        message = raised.msg if isinstance(raised, SyntaxError) else str(raised)
+        return Verdict((Fault(f"{type(raised).__name__}: {one_line(message)}", place_of(raised, watched)),))
     except CallboardError as error:
         return Verdict((Fault(str(error), place_of(error, watched)),))
     except Exception as error:  # the author's modules may raise anything, and that is what is told
-        message = error.msg if isinstance(error, SyntaxError) else str(error)
-        return Verdict((Fault(f"{type(error).__name__}: {one_line(message)}", place_of(error, watched)),))
+        return Verdict((Fault(f"{type(error).__name__}: {one_line(str(error))}", place_of(error, watched)),))
     return Verdict((), len(app.actors), tuple(f"{found.room}/{found.name}" for found in applied))
 
 

@@ -1,5 +1,6 @@
 """A repository of somebody's own, outside of this one: the package `acme` with two events, two actors, one pipeline."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 FILES = {
@@ -70,7 +71,11 @@ WRONG_LINK = FILES["acme/pipelines/tin_line.py"].replace("label | shelve", "labe
 
 
 def write_repository(folder: Path) -> Path:
-    for name, text in FILES.items():
+    return write_files(folder, FILES)
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> Path:
+    for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.lstrip("\n"))

@@ -258,7 +258,7 @@ def test_an_event_nobody_hears_is_kept_and_can_be_replayed(make_stage: MakeStage
 
 
 def test_what_cannot_be_read_is_parked_and_names_the_field(make_stage: MakeStage) -> None:
-    stage = make_stage([cast.call, cast.answer])
+    stage = make_stage([cast.call, cast.answer], settings={"unknown_grace": timedelta(0)})
     good = {"cloudEvents_specversion": "1.0", "cloudEvents_source": "t", "cloudEvents_type": "cast.called"}
 
     def send(id: str, body: bytes, **headers: str) -> None:

@@ -312,6 +312,28 @@ def test_an_event_done_under_an_earlier_name_of_its_actor_is_a_duplicate(journal
     assert isinstance(ask(journal, other), ClaimedRun)
 
 
+def test_an_event_done_under_the_new_name_is_a_duplicate_for_an_older_worker(
+    database: Database, journal: Journal
+) -> None:
+    """In a deploy both names are consumed, and for a moment an event may go to both queues."""
+    renamed = claim("one", actor="new.name")
+    renamed.aliases = ("old.name", "older.name")
+    run = ask(journal, renamed)
+    assert isinstance(run, ClaimedRun)
+    assert isinstance(ask(journal, claim("one", actor="old.name")), Declined)
+    assert isinstance(ask(journal, claim("one", actor="older.name")), Declined)
+    again = claim("one", actor="new.name")
+    again.aliases = ("old.name", "older.name")
+    assert ask(journal, again) == Declined("duplicate", f"run {run.id} is running")
+    with database.once("test") as connection:
+        rows = connection.execute("select actor, status, reason from run order by actor").fetchall()
+    assert rows == [
+        ("new.name", "running", None),
+        ("old.name", "folded", "old.name is now new.name"),
+        ("older.name", "folded", "older.name is now new.name"),
+    ]
+
+
 def test_a_fenced_attempt_does_not_forget_a_later_one_of_the_same_run(database: Database) -> None:
     batch, first = batch_for(), claim()
     with database.connect("test") as connection:

@@ -116,7 +116,7 @@ def test_a_child_whose_event_never_became_a_run_counts_as_failed(make_stage: Mak
     stage = make_stage([wait_cast.fan_out, wait_cast.square])
     trouble["sleepy"] = 1
     stage.publish(WaitListed(numbers=[1]))
-    eventually(lambda: stage.rows("select 1 from wait"))
+    eventually(lambda: stage.rows("select 1 from run where parent_id is not null and status = 'waiting'"))
     stage.rows(
         "with child as (delete from run where parent_id is not null returning event_id) "
         "insert into dead_letter (id, created_at, reason, event_id, error) "

@@ -55,8 +55,9 @@ def cancel_runs(
 ) -> None:
     """End runs that are not over, with those that they have invoked. Exit status 1 if none could be.
 
-    What waits ends at once, a coroutine where it awaits, a thread at its next verb or time limit; nothing that it still writes
-    is kept. `callboard runs rerun` runs one again."""
+    What waits ends at once, a coroutine where it awaits, a thread at its next verb.
+
+    Nothing that it still writes is kept. `callboard runs rerun` runs one again."""
     selection = Selection(actor, kind, pipeline, _status(wanted), [_pair(text) for text in key or ()])
     if selection.bounds == bool(ids):
         raise CallboardError("say which: `callboard runs cancel RUN_ID...`, or a filter such as --actor")

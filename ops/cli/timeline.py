@@ -88,7 +88,7 @@ def moments(told: RunStory) -> Iterator[Moment]:
         again = f", try {step.tries}" if step.tries > 1 else ""
         late = (
             f"next in {took(step.due_in)}"
-            if step.due_in is not None and step.due_in > timedelta(0)
+            if step.due_in is not None and step.due_in > timedelta(0) and not run.finished
             else took(step.lasted)
         )
         what = step.name if step.occurrence == 0 else f"{step.name} #{step.occurrence + 1}"

@@ -104,7 +104,8 @@ def _steps(told: RunStory, depth: int, axis: Axis, moment: datetime) -> Iterator
         name = step.name if step.occurrence == 0 else f"{step.name} #{step.occurrence + 1}"
         bars = [axis.bar(f"step-{step.status}", step.started_at, step.finished_at, f"step {name}")]
         if step.status in ("waiting", "failing") and step.due_in is not None:
-            bars.append(axis.bar("wait", step.finished_at, moment + step.due_in, "waits"))
+            until = told.run.finished_at or moment + step.due_in  # one that was cancelled waits no more
+            bars.append(axis.bar("wait", step.finished_at, until, "waits"))
         tries = f"{step.tries} tries" if step.tries > 1 else ""
         over = step.due_in is not None and step.due_in <= timedelta(0)
         state = "" if step.status == "done" else "slept" if step.status == "waiting" and over else step.status

@@ -8,6 +8,7 @@ import pytest
 
 from broker import (
     Actor,
+    CancelOn,
     Concurrency,
     ConfigurationError,
     Policies,
@@ -56,6 +57,9 @@ def declared(**options: Any) -> Actor[Any, Any]:
         (lambda: declared(singleton=Singleton("nobody")), "has no field 'nobody'"),
         (lambda: declared(priority="rank"), "give it one"),
         (lambda: declared(priority="rang", concurrency=Concurrency(1)), "Did you mean 'rank'"),
+        (lambda: declared(cancel_on=CancelOn(PolicyTried, match="user")), "Did you mean 'user_id'"),
+        (lambda: declared(cancel_on=[CancelOn(Event)]), "cancel_on Event, which declares no type"),
+        (lambda: declared(cancel_on=CancelOn(PolicyTried, match={"rang": 1})), "Did you mean 'rank'"),
         (lambda: declared(max_age=timedelta(0)), "max_age must be positive"),
         (lambda: declared(deadline=-MINUTE), "deadline must be positive"),
         (lambda: declared(concurency=Concurrency(1)), "did you mean 'concurrency'"),

@@ -13,7 +13,7 @@ from opentelemetry.trace import get_current_span
 from broker.journal.intents import StoredStep
 from broker.middleware.trace import Trace
 from broker.run.synchronous import Run
-from broker.signals import Suspended
+from broker.signals import Fenced, Suspended
 from broker.telemetry import Telemetry
 from broker.trace_context import read
 from broker.work import Work
@@ -186,6 +186,20 @@ def test_a_run_that_waits_has_not_failed(trace: Trace, telemetry: Telemetry, col
         raise Suspended(timedelta(seconds=1), "sleeps")
 
     assert received(collector, telemetry)["process test_trace.scan"].status == ("UNSET", "")
+
+
+def test_a_cancelled_attempt_says_so_and_has_not_failed(
+    trace: Trace, telemetry: Telemetry, collector: Receiver
+) -> None:
+    work = scanned(traceparent=SAMPLED)
+    with pytest.raises(Fenced), attempt(trace, work):
+        work.cancelled = True
+        raise Fenced
+
+    span = received(collector, telemetry)["process test_trace.scan"]
+    assert span.attributes["callboard.cancelled"] is True
+    assert "error.type" not in span.attributes
+    assert span.status == ("UNSET", "")
 
 
 RETRIED: dict[str, Any] = {"attempt": 2}

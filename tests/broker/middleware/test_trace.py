@@ -192,8 +192,8 @@ def test_a_cancelled_attempt_says_so_and_has_not_failed(
     trace: Trace, telemetry: Telemetry, collector: Receiver
 ) -> None:
     work = scanned(traceparent=SAMPLED)
+    work.cancelled = True
     with pytest.raises(Fenced), attempt(trace, work):
-        work.cancelled = True
         raise Fenced
 
     span = received(collector, telemetry)["process test_trace.scan"]

@@ -25,6 +25,7 @@ from broker.migrate import engine_migrations, migrate
 from broker.transports.base import Transport
 from broker.transports.rabbitmq import RabbitmqTransport
 from ops.chaos.oracle import Oracle
+from ops.chaos.pulse import Pulse
 from ops.chaos.seams import CRASHED, unconfirmed_publishing
 from ops.chaos.trial import ACTORS
 from ops.chaos.worker import transport_of
@@ -128,6 +129,7 @@ class Arena:
     fleet: Fleet
     done: int = 0
     kills: list[float] = field(default_factory=list[float])
+    pulse: Pulse = field(default_factory=Pulse)
 
     def queue(self, actor: str) -> str:
         return f"{self.namespace}.{actor}"

@@ -82,8 +82,9 @@ def restart_rabbitmq(every: timedelta, times: int) -> Fault:
         for _ in range(times):
             if stop.wait(every.total_seconds()):
                 return
-            chance.choice([arena.servers.rabbit.kill, arena.servers.rabbit.stop])()
-            arena.servers.rabbit.start()
+            with arena.pulse.outage():
+                chance.choice([arena.servers.rabbit.kill, arena.servers.rabbit.stop])()
+                arena.servers.rabbit.start()
             arena.done += 1
 
     return fault
@@ -113,8 +114,9 @@ def restart_postgres(least: timedelta, most: timedelta) -> Fault:
 
     def fault(arena: Arena, chance: random.Random, stop: threading.Event) -> None:
         while not stop.wait(chance.uniform(least.total_seconds(), most.total_seconds())):
-            arena.servers.postgres.kill()
-            arena.servers.postgres.start()
+            with arena.pulse.outage():
+                arena.servers.postgres.kill()
+                arena.servers.postgres.start()
             arena.done += 1
 
     return fault

@@ -38,6 +38,9 @@ _WHOLE_TABLES = (
     "select set_config(name, 'on', false) from unnest(array['enable_seqscan', 'enable_hashjoin']) as name"
 )
 
+_DEAD_ROWS = """
+select coalesce(max(n_dead_tup::float / n_live_tup), 0) from pg_stat_user_tables where n_live_tup >= 1000"""
+
 SHOWN = 5
 """Offending numbers whose history is told; the others are counted."""
 
@@ -129,6 +132,11 @@ class Oracle:
 
     def unfinished(self) -> int:
         return int(self._rows("select count(*) from run where finished_at is null")[0][0])
+
+    def dead_rows(self) -> float:
+        """The worst share of dead rows over live ones, of tables with a thousand or more."""
+        [(share,)] = self._rows(_DEAD_ROWS)
+        return float(share)
 
     def executions(self, stage: str, part: str) -> dict[int, int]:
         """How often each event's part of a stage was executed."""

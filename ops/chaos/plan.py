@@ -15,7 +15,7 @@ POINTS_IN_SHORT = 2
 
 
 def rows_named(names: Sequence[str], *, short: bool = False) -> Sequence[Row]:
-    """Without a name all of them; in a short run those that need no cluster, whose three nodes boot for as long as a row lasts.
+    """Without a name all of them; in a short run those that do not stand apart.
 
     Raises ConfigurationError for a name that there is not.
     """
@@ -27,7 +27,7 @@ def rows_named(names: Sequence[str], *, short: bool = False) -> Sequence[Row]:
             )
     if names:
         return [row for row in ROWS if row.name in names]
-    return [row for row in ROWS if not (short and row.clustered)]
+    return [row for row in ROWS if not (short and row.apart)]
 
 
 def trials(rows: Iterable[Row], *, seed: int, short: bool, events: int | None) -> list[Trial]:

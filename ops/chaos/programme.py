@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -16,7 +16,9 @@ from ops.chaos.arena import Arena, Servers, opened
 from ops.chaos.load import Load
 from ops.chaos.oracle import Asked, Verdict
 from ops.chaos.proxy import Proxy
+from ops.chaos.pulse import FLAT, Bar
 from ops.chaos.rows import CLOCKS, Row, Size, Transport
+from ops.chaos.shortage import small_disk
 from ops.chaos.trial import STAGES
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.process import free_port
@@ -24,6 +26,9 @@ from ops.embedded.rabbitmq import EmbeddedRabbit
 from ops.embedded.rabbitmq_cluster import RabbitCluster
 
 LOOK_SECONDS = 0.25
+CRAMPED = "cramped"
+DEAD_ROWS = 0.5
+"""Autovacuum comes at 0.2, and what it has not reached yet must not pile up."""
 RED_TRIES = 4
 """One in four zombies held no work worth doubling when it was frozen."""
 THREAD_LIMIT_SECONDS = 120
@@ -55,12 +60,28 @@ class Result:
     seconds: float
     kills: tuple[float, ...]
     exits: tuple[int, ...]
+    recoveries: tuple[float, ...] = ()
+    """Seconds from the end of each outage until work flowed again, by the row's bar."""
+    growth: float | None = None
+    """Of the workers' memory over the row; None where it was too short to tell."""
+    dead_rows: float = 0.0
+    """The worst table's, as a share of its live ones."""
     histories: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
     @property
     def broken(self) -> tuple[str, ...]:
         ended = (f"processes ended by themselves: {list(self.exits)}",) if self.exits else ()
-        return (*self.verdict.broken, *ended)
+        return (*self.verdict.broken, *ended, *(() if self.trial.short else self._missed()))
+
+    def _missed(self) -> Iterable[str]:
+        """Bars of the full form."""
+        bar = self.trial.row.bar
+        if bar is not None and self.recoveries and max(self.recoveries) > bar.within.total_seconds():
+            yield f"work flowed again {max(self.recoveries):.1f} s after an outage, at most {bar.within.total_seconds():.0f}"
+        if self.growth is not None and self.growth > FLAT:
+            yield f"memory grew {self.growth:.3f} times from the first quarter to the last, at most {FLAT}"
+        if self.dead_rows > DEAD_ROWS:
+            yield f"dead rows were {self.dead_rows:.0%} of a table's live ones, at most {DEAD_ROWS:.0%}"
 
 
 Progress = Callable[[int, int], None]
@@ -70,13 +91,12 @@ Progress = Callable[[int, int], None]
 @contextmanager
 def servers(folder: Path) -> Generator[Servers]:
     """A PostgreSQL and a RabbitMQ of our own, durable as in production."""
-    with (
-        EmbeddedPostgres(
-            folder / "postgres", settings={"max_connections": "200"}, port=free_port()
-        ) as postgres,
-        EmbeddedRabbit(folder / "rabbit") as rabbit,
-    ):
+    with postgres_in(folder / "postgres") as postgres, EmbeddedRabbit(folder / "rabbit") as rabbit:
         yield Servers(postgres, rabbit)
+
+
+def postgres_in(folder: Path) -> EmbeddedPostgres:
+    return EmbeddedPostgres(folder, settings={"max_connections": "200"}, port=free_port())
 
 
 def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Result:
@@ -85,6 +105,9 @@ def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Resu
     if row.clustered and not isinstance(servers.rabbit, RabbitCluster):
         with RabbitCluster(folder / "cluster") as cluster:
             return attempt(trial, Servers(servers.postgres, cluster), folder, say)
+    if row.cramped and servers.postgres.directory.name != CRAMPED:
+        with small_disk() as disk, postgres_in(disk / CRAMPED) as postgres:
+            return attempt(trial, Servers(postgres, servers.rabbit), folder, say)
     rabbitmq = trial.transport == "rabbitmq"
     began = time.monotonic()
     with ExitStack() as stack:
@@ -110,15 +133,19 @@ def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Resu
         verdict = _drained(trial, arena, load, say)
         told = tuple((n, tuple(arena.oracle.history(n))) for n in verdict.offenders)
         exits = tuple(arena.fleet.exits)
-    return Result(
-        trial,
-        verdict,
-        arena.done + load.extra + bool(trial.point),
-        time.monotonic() - began,
-        tuple(arena.kills),
-        exits,
-        told,
-    )
+        bar, pulse = row.bar or Bar(0, timedelta(0)), arena.pulse
+        return Result(
+            trial,
+            verdict,
+            arena.done + load.extra + bool(trial.point),
+            time.monotonic() - began,
+            tuple(arena.kills),
+            exits,
+            tuple(pulse.recoveries(bar, trial.size.rate * len(STAGES))),
+            pulse.growth(),
+            arena.oracle.dead_rows(),
+            told,
+        )
 
 
 def attempt_until_red(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Result:
@@ -180,7 +207,9 @@ def _rage(
         thread.start()
     while publishing.is_alive():
         publishing.join(LOOK_SECONDS)
-        _tell(trial, arena, say)
+        done = _tell(trial, arena, say)
+        if done is not None:
+            arena.pulse.beat(done, arena.fleet.pids)
     over.set()
     for thread in raging:
         thread.join(THREAD_LIMIT_SECONDS)
@@ -214,8 +243,11 @@ def _patience(trial: Trial) -> timedelta:
     return timedelta(seconds=6) if trial.guard else trial.row.drain
 
 
-def _tell(trial: Trial, arena: Arena, say: Progress) -> None:
+def _tell(trial: Trial, arena: Arena, say: Progress) -> int | None:
+    """How many effects there are; None while PostgreSQL does not answer."""
     try:
-        say(arena.oracle.done(), trial.size.events * len(STAGES))
+        done = arena.oracle.done()
     except psycopg.OperationalError:
-        return
+        return None
+    say(done, trial.size.events * len(STAGES))
+    return done

@@ -17,8 +17,8 @@ HEADERS = (
 
 def show(out: Console, results: Sequence[dict[str, Any]]) -> None:
     out.print(table(HEADERS, [_cells(result) for result in results]))
-    if resumed := _resumed(results):
-        out.print(resumed, style="dim")
+    for line in _asides(results):
+        out.print(line, style="dim")
     for result in results:
         if not result["broken"]:
             continue
@@ -48,6 +48,9 @@ def to_json(result: Result) -> dict[str, Any]:
         "unexpected": verdict.unexpected,
         "seconds": round(result.seconds, 1),
         "resumed_seconds": [round(kill, 3) for kill in result.kills],
+        "recovered_seconds": [round(back, 1) for back in result.recoveries],
+        "memory_growth": None if result.growth is None else round(result.growth, 3),
+        "dead_rows": round(result.dead_rows, 3),
         "broken": list(result.broken),
         "histories": [[n, list(lines)] for n, lines in result.histories],
     }
@@ -67,8 +70,8 @@ def to_markdown(results: Sequence[dict[str, Any]], day: date) -> str:
         ),
         "",
     ]
-    if resumed := _resumed(results):
-        lines += [resumed[0].upper() + resumed[1:] + ".", ""]
+    for line in _asides(results):
+        lines += [line[0].upper() + line[1:] + ".", ""]
     return "\n".join(lines)
 
 
@@ -85,6 +88,23 @@ def _cells(result: dict[str, Any]) -> list[str]:
         "unexpected",
     )
     return [*(str(result[key]) for key in keys), f"{result['seconds']:.0f}"]
+
+
+def _asides(results: Sequence[dict[str, Any]]) -> list[str]:
+    """What the table has no column for."""
+    backs = [back for result in results for back in result.get("recovered_seconds", [])]
+    grown = [result["memory_growth"] for result in results if result.get("memory_growth") is not None]
+    lines = [resumed] if (resumed := _resumed(results)) else []
+    if backs:
+        median, worst = statistics.median(backs), max(backs)
+        lines.append(
+            f"from the end of an outage until work flows again: median {median:.1f} s, worst {worst:.1f} s ({len(backs)} outages)"
+        )
+    if grown:
+        lines.append(
+            f"memory of the last quarter over the first: at most {max(grown):.3f} ({len(grown)} long rows)"
+        )
+    return lines
 
 
 def _resumed(results: Sequence[dict[str, Any]]) -> str:

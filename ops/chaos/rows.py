@@ -6,9 +6,10 @@ from datetime import date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from ops.chaos import faults, seams
+from ops.chaos import faults, seams, shortage
 from ops.chaos.faults import Fault
 from ops.chaos.proxy import Proxy
+from ops.chaos.pulse import Bar
 
 Transport = Literal["postgres", "rabbitmq"]
 BOTH: tuple[Transport, ...] = ("postgres", "rabbitmq")
@@ -25,7 +26,9 @@ class Size:
 @dataclass(frozen=True, slots=True)
 class Row:
     """`guard` is what its red proof breaks. `faults` are made for the full form or the short one; `proxies` stand between
-    workers and servers; a row that is `clustered` has a RabbitMQ of three nodes."""
+    workers and servers; a row that is `clustered` has a RabbitMQ of three nodes, one that is `cramped` a PostgreSQL on a small
+    disk. One that stands `apart` is in a short run only when it is named: it needs more time or rights than that has. `bar` is
+    asked of the full form."""
 
     name: str
     what: str
@@ -44,6 +47,9 @@ class Row:
     zombies: bool = False
     proxied: bool = False
     clustered: bool = False
+    cramped: bool = False
+    apart: bool = False
+    bar: Bar | None = None
     crash_points: tuple[str, ...] = field(default=())
     drain: timedelta = timedelta(seconds=90)
     begins: datetime | None = None
@@ -80,6 +86,8 @@ ROWS: tuple[Row, ...] = (
         Size(300, 50),
         lambda *_: [faults.kill_workers(seconds(2))],
         guard="takeover",
+        # A killed one needs up to 2 s to boot again: of two, there would often be none left that could take over.
+        workers=4,
         linger=0.3,
     ),
     Row(
@@ -92,6 +100,7 @@ ROWS: tuple[Row, ...] = (
         guard="confirms",
         started_once=True,
         linger=0.01,
+        bar=Bar(0, seconds(5)),
     ),
     Row(
         "postgres",
@@ -99,6 +108,7 @@ ROWS: tuple[Row, ...] = (
         Size(20_000, 80),
         Size(600, 60),
         lambda short, _: [faults.restart_postgres(seconds(3 if short else 5), seconds(4 if short else 40))],
+        bar=Bar(0.8, seconds(10)),
     ),
     Row(
         "together",
@@ -185,6 +195,7 @@ ROWS: tuple[Row, ...] = (
         started_once=True,
         linger=0.01,
         clustered=True,
+        apart=True,
     ),
     Row(
         "deploy",
@@ -194,6 +205,27 @@ ROWS: tuple[Row, ...] = (
         lambda *_: [faults.stop_workers(seconds(3))],
         linger=0.05,
         started_once=True,
+    ),
+    Row(
+        "shortage",
+        "PostgreSQL's disk is full for 8 s, RabbitMQ's memory alarm is on for 8 s, every 15 s; needs the right to mount",
+        Size(2_000, 20),
+        Size(300, 20),
+        lambda short, _: [
+            shortage.fill_disk(seconds(2 if short else 15), seconds(3 if short else 8)),
+            shortage.alarm_memory(seconds(1 if short else 9), seconds(2 if short else 8)),
+        ],
+        cramped=True,
+        apart=True,
+        linger=0.02,
+    ),
+    Row(
+        "soak",
+        "half an hour of load and no fault but one: memory and dead rows must stay flat",
+        Size(90_000, 50),
+        Size(500, 50),
+        lambda *_: [faults.end_backends(seconds(60))],
+        apart=True,
     ),
     clock_row("spring", date(2027, 3, 27)),
     clock_row("autumn", date(2027, 10, 30)),

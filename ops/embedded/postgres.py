@@ -91,15 +91,17 @@ class EmbeddedPostgres:
             raise EmbeddedError("there is no TCP address: give `port=` and call start() first")
         return f"postgresql://postgres:{self._password.read_text().strip()}@127.0.0.1:{self._port}/postgres"
 
+    @property
+    def is_running(self) -> bool:
+        return self._child is not None and is_alive(self._child)
+
     def start(self) -> None:
         """Return when the server takes connections; the first time the cluster is made, half a second more.
 
         May be repeated after stop() and kill(). Raises EmbeddedError.
         """
-        if self._child is not None and is_alive(self._child):
-            raise DirectoryInUseError(
-                f"PostgreSQL in {self.directory} already runs as process {self._child.pid}"
-            )
+        if self.is_running:
+            raise DirectoryInUseError(f"PostgreSQL in {self.directory} already runs as process {self.pid}")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._release()
         self._lock = take_directory(self.directory)

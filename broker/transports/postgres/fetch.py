@@ -134,8 +134,7 @@ class Fetcher:
         while not self._stopping.is_set():
             try:
                 with self._connect() as connection:
-                    backoff.reset()
-                    self._serve(connection)
+                    self._serve(connection, backoff)
                     self._leave(connection)
             except Exception as error:
                 # Whatever it is: a consumer that has ended in silence would be worse.
@@ -156,7 +155,8 @@ class Fetcher:
             raise
         return connection
 
-    def _serve(self, connection: psycopg.Connection) -> None:
+    def _serve(self, connection: psycopg.Connection, backoff: Backoff) -> None:
+        """A server that takes connections may still refuse every statement, as with a full disk: one round must succeed."""
         self._polled_at = self._cleaned_at = 0.0
         with selectors.DefaultSelector() as selector:
             selector.register(connection, selectors.EVENT_READ)
@@ -165,7 +165,9 @@ class Fetcher:
                 self._listen(connection)
                 self._clean_up(connection)
                 self._settle(connection)
-                if not self._fetch(connection):
+                fetched = self._fetch(connection)
+                backoff.reset()
+                if not fetched:
                     selector.select(self._patience())
                     self._silence()
 

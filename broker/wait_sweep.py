@@ -7,7 +7,8 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from broker.journal.waits import Told, Waits
+from broker.journal.meeting import Told
+from broker.journal.waits import Waits
 from broker.outbox import store
 from broker.topology import Topology
 

@@ -1,5 +1,4 @@
-"""How waits are written, met and settled within one batch. An event and those who wait for it both write first and look
-after, under an advisory lock on (type, bucket of the match key), so neither misses the other.
+"""How waits are written and settled within one batch; how those that wait for an event meet it is told in `meeting.py`.
 
     open ── settled ── (the step is over) ── its outcomes are the step's result, its run is woken
     held ─┘   └ one more of the step's held children leaves with the same commit
@@ -11,7 +10,6 @@ settling transaction holds steps and takes no run that is held by another: whoev
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -19,15 +17,12 @@ from psycopg import Connection, Cursor
 
 from broker.codec import JSON, encode_wake
 from broker.journal.intents import Hear, Outgoing, Part, Record, StepRow
+from broker.journal.meeting import Key, Told, meet, read_told
 from broker.journal.records import columns
-from broker.matching import lock_number
 from broker.timers import QUARANTINE_AFTER
 from broker.topology import Topology
 from broker.transports.base import WireMessage
 from schemas import uuid7
-
-Key = tuple[UUID, str, int]
-"""A step that waits: run, name, occurrence."""
 
 # A step that is over already (an unanswered commit was repeated) gets no members again.
 _OPEN = """
@@ -42,52 +37,6 @@ from unnest(%b::uuid[], %b::text[], %b::int[], %b::int[], %b::text[], %b::text[]
            headers)
      join step s on s.run_id = w.run_id and s.name = w.name and s.occurrence = w.occurrence and s.status = 'waiting'
 on conflict do nothing"""
-
-_MEET = """
-select case when k.alone then pg_advisory_xact_lock(k.number) else pg_advisory_xact_lock_shared(k.number) end
-from unnest(%b::bigint[], %b::bool[]) as k (number, alone)"""
-
-_HEAR = """
-insert into event (id, source, type, version, time, correlation_id, recorded_at, data, keys)
-select e.id, e.source, e.type, e.version, e.time, e.correlation_id, clock(), e.data,
-       array(select jsonb_array_elements_text(e.keys))
-from unnest(%b::text[], %b::text[], %b::text[], %b::int[], %b::timestamptz[], %b::text[], %b::jsonb[], %b::jsonb[])
-     as e (id, source, type, version, time, correlation_id, data, keys)
-on conflict do nothing
-returning id, source"""
-
-_OUTCOME = """jsonb_build_object('event', e.data, 'type', e.type, 'version', e.version, 'position', e.position, 'id', e.id,
-                          'source', e.source)::text"""
-
-# `wait_event` serves it.
-_WAITERS = f"""
-select w.run_id, w.name, w.occurrence, w.place, w.needs_all, {_OUTCOME}
-from unnest(%b::text[], %b::text[]) as f (id, source) join event e on e.id = f.id and e.source = f.source
-     cross join lateral unnest(e.keys) as k (key)
-     join wait w on w.what = e.type and w.match_key = k.key and w.kind = 'event' and w.state = 'open'
-where w.also <@ e.keys
-order by e.position, w.run_id, w.name, w.occurrence, w.place"""  # noqa: S608  constants only
-
-# `cancel_watch_key` serves it. The sweep cancels them: whoever has come so far may wait for no run.
-_CANCEL = """
-with found as (
-    select w.run_id, w.place
-    from unnest(%b::text[], %b::text[]) as f (id, source) join event e on e.id = f.id and e.source = f.source
-         cross join lateral unnest(e.keys) as k (key)
-         join cancel_watch w on w.what = e.type and w.match_key = k.key and w.heard_at is null
-    where w.also <@ e.keys order by w.run_id, w.place for no key update of w)
-update cancel_watch w set heard_at = clock() from found where w.run_id = found.run_id and w.place = found.place"""
-
-# `event_keys` serves the first, `event_recorded` the second.
-_EARLIER = f"""
-select {_OUTCOME} from event e
-where e.keys @> %(keys)b::text[] and e.type = %(type)b and e.recorded_at >= %(since)b
-  and e.position <> all(%(received)b::bigint[])
-order by e.position limit 1"""  # noqa: S608
-_EARLIER_OF_ANY = f"""
-select {_OUTCOME} from event e
-where e.type = %(type)b and e.recorded_at >= %(since)b and e.position <> all(%(received)b::bigint[])
-order by e.recorded_at, e.position limit 1"""  # noqa: S608
 
 # `wait_child` serves it. A letter tells why a run has failed.
 _PARENTS = """
@@ -183,16 +132,6 @@ from told t where r.id = t.run_id and r.status = 'waiting'
 returning r.id, r.actor, r.wake, r.crashes, t.over"""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What became of one member of a wait."""
-
-    key: Key
-    place: int
-    needs_all: bool
-    outcome: str
-
-
 class Waits:
     """The waits of one transaction. `leaving` are the wake-ups and the children that must leave with its commit."""
 
@@ -210,9 +149,9 @@ class Waits:
             self._connection.execute(_OPEN, columns([_row(*each) for each in parts]))
         told: list[Told] = []
         if heard or any(part.kind == "event" for *_, part in parts):
-            told += self._meet(parts, heard)
+            told += meet(self._connection, parts, heard)
         if children:
-            told += _told(self._connection.execute(_PARENTS, (list(children),)))
+            told += read_told(self._connection.execute(_PARENTS, (list(children),)))
         if told:
             self.settle(told)
         self._look([(r.run_id, *step) for r in held if r.end is not None for step in r.end.awaits])
@@ -222,7 +161,7 @@ class Waits:
         return self._connection.execute(_DUE, (list(run_ids), list(tokens)))
 
     def settle_told(self, rows: Iterable[Any]) -> None:
-        told = _told(rows)
+        told = read_told(rows)
         if told:
             # A step that somebody settles right now is left to that one; the run will look again.
             self.settle(told, _HOLD_FREE)
@@ -256,33 +195,6 @@ class Waits:
         if over:
             self._wake(self._connection.execute(_WAKE, (sorted({key[0] for key in over}),)))
 
-    def _meet(self, parts: Sequence[tuple[UUID, StepRow, int, Part]], heard: Sequence[Hear]) -> list[Told]:
-        """Under the locks of all keys, in order: keep the events, then look for each other."""
-        waiting = [each for each in parts if each[3].kind == "event"]
-        numbers = {lock_number(hear.envelope.type, key): False for hear in heard for key in hear.keys}
-        numbers |= {lock_number(part.what, part.key): True for *_, part in waiting}
-        self._connection.execute(_MEET, columns(sorted(numbers.items())))
-        told: list[Told] = []
-        if heard:
-            events = {(hear.envelope.id, hear.envelope.source): hear for hear in heard}
-            fresh = self._connection.execute(
-                _HEAR, columns([_event(events[key]) for key in sorted(events)])
-            ).fetchall()
-            if fresh:
-                told += _told(self._connection.execute(_WAITERS, columns(fresh)))
-                self._connection.execute(_CANCEL, columns(fresh))
-        earlier = [(each, self._earlier(each[3])) for each in waiting]
-        for (id, step, place, _), found in earlier:
-            if (row := found.fetchone()) is not None:
-                told.append(Told((id, step.name, step.occurrence), place, step.needs_all, row[0]))
-        return told
-
-    def _earlier(self, part: Part) -> Cursor:
-        wanted = {"type": part.what, "since": part.since, "received": list(part.received)}
-        if not part.key:
-            return self._connection.execute(_EARLIER_OF_ANY.encode(), wanted)
-        return self._connection.execute(_EARLIER.encode(), {**wanted, "keys": [part.key, *part.also]})
-
     def _look(self, steps: Sequence[tuple[UUID, str, int]]) -> None:
         if steps:
             looked = self._connection.execute(_LOOK, columns(sorted(set(steps)))).fetchall()
@@ -293,10 +205,6 @@ class Waits:
             crashed = crashes >= QUARANTINE_AFTER
             queue = self._topology.quarantine if crashed else self._topology.queue_of(actor)
             self.leaving.append(Outgoing(uuid7(), encode_wake(queue, id, wake)))
-
-
-def _told(rows: Iterable[Any]) -> list[Told]:
-    return [Told((row[0], row[1], row[2]), row[3], row[4], row[5]) for row in rows]
 
 
 def _row(id: UUID, step: StepRow, place: int, part: Part) -> tuple[object, ...]:
@@ -318,18 +226,4 @@ def _row(id: UUID, step: StepRow, place: int, part: Part) -> tuple[object, ...]:
         child.message.routing_key if child else None,
         child.message.body if child else None,
         json.dumps(dict(child.message.headers)) if child else None,
-    )
-
-
-def _event(hear: Hear) -> tuple[object, ...]:
-    e = hear.envelope
-    return (
-        e.id,
-        e.source,
-        e.type,
-        e.version,
-        e.time,
-        e.correlation_id,
-        e.data.decode(),
-        json.dumps(list(hear.keys)),
     )

@@ -15,8 +15,8 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from broker.errors import TransportUnavailableError
 from broker.topology import Topology
-from broker.transports.rabbitmq.connection import describe, parse_servers
 from broker.transports.rabbitmq.errand import NOT_FOUND
+from broker.transports.rabbitmq.link import describe, parse_servers
 
 TIMEOUT_SECONDS = 5.0
 HEARTBEAT = timedelta(minutes=1)

@@ -9,7 +9,8 @@ from typing import Any
 import pika.exceptions
 
 from broker.errors import CallboardError, ConfigurationError, TopologyMismatchError, TransportUnavailableError
-from broker.transports.rabbitmq.connection import Channel, Connection, describe
+from broker.transports.rabbitmq.connection import Channel, Connection
+from broker.transports.rabbitmq.link import describe
 
 Answer = Any
 """A method frame of pika."""

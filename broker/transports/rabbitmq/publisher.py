@@ -21,10 +21,11 @@ from pika import spec
 from broker.errors import CallboardError, PublishError, TransportUnavailableError
 from broker.topology import Topology
 from broker.transports.base import WireMessage
-from broker.transports.rabbitmq.connection import Channel, Connection, describe
+from broker.transports.rabbitmq.connection import Channel, Connection
 from broker.transports.rabbitmq.declaration import declare_again
 from broker.transports.rabbitmq.errand import Errand
 from broker.transports.rabbitmq.frames import publish_frames
+from broker.transports.rabbitmq.link import describe
 from broker.transports.rabbitmq.window import Batch, Window
 
 log = structlog.get_logger(__name__)

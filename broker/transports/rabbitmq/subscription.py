@@ -17,9 +17,10 @@ import pika.exceptions
 import structlog
 
 from broker.transports.base import Delivery, Sink
-from broker.transports.rabbitmq.connection import Channel, Connection, describe, jittered_pause
+from broker.transports.rabbitmq.connection import Channel, Connection, jittered_pause
 from broker.transports.rabbitmq.errand import NOT_FOUND
 from broker.transports.rabbitmq.frames import Arrival
+from broker.transports.rabbitmq.link import describe
 from broker.transports.rabbitmq.settlements import Settlements
 
 log = structlog.get_logger(__name__)

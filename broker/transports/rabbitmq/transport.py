@@ -10,10 +10,11 @@ from time import monotonic
 from broker.errors import TransportUnavailableError
 from broker.topology import Binding, Topology
 from broker.transports.base import Sink, WireMessage, refuse_other_process
-from broker.transports.rabbitmq.connection import Connection, Owner, parse_servers
+from broker.transports.rabbitmq.connection import Connection, Owner
 from broker.transports.rabbitmq.consumer import Consumer
 from broker.transports.rabbitmq.declaration import declaration, queue_depth
 from broker.transports.rabbitmq.errand import Answer, Errand, Step
+from broker.transports.rabbitmq.link import parse_servers
 from broker.transports.rabbitmq.publisher import Publisher
 
 DECLARE_TIMEOUT = 30.0

@@ -60,7 +60,9 @@ class Pulse:
         An outage that another one, or the end of the load, followed before the time was up is not counted.
         """
         outages = sorted(self.outages)
-        ends = [began for began, _ in outages[1:]] + [self.beats[-1][0] if self.beats else 0.0]
+        if not outages or not self.beats:
+            return []
+        ends = [*(began for began, _ in outages[1:]), self.beats[-1][0]]
         found: list[float] = []
         for (_, ready), end in zip(outages, ends, strict=True):
             back = self._back(ready, end, bar.share * rate)

@@ -39,6 +39,10 @@ def test_an_outage_that_the_next_one_cuts_short_is_not_counted() -> None:
     assert pulse.recoveries(MOST, RATE) == [1]
 
 
+def test_a_row_without_an_outage_has_nothing_to_recover_from() -> None:
+    assert beating({0: 0, 1: 100}).recoveries(MOST, RATE) == []
+
+
 def test_memory_is_judged_by_the_worst_process_that_lived_all_the_time() -> None:
     end = LONG_ENOUGH.total_seconds()
     times = [end * quarter / 4 for quarter in range(5)]

@@ -17,6 +17,7 @@ from broker.middleware.base import Policy
 from broker.middleware.cancel_on import CancelOn
 from broker.middleware.concurrency import Concurrency
 from broker.middleware.deadline import Deadline
+from broker.middleware.fold import Fold
 from broker.middleware.idempotency import Idempotency
 from broker.middleware.max_age import MaxAge
 from broker.middleware.rate_limit import RateLimit
@@ -33,11 +34,11 @@ P = TypeVar("P", bound=Policy)
 
 def standard_policies() -> list[Policy]:
     """Outermost first. Trace sees everything. Doors stand in the order in which they may refuse: what is too late needs no key; a
-    duplicate uses up no start; a start that is dropped holds no slot; a slot comes before the start rate, so that a start is
-    counted when it happens; what cancels a run is noted for those that none has dropped. The time limit is the innermost around
-    the body; backoff decides about whatever came out."""
+    duplicate uses up no start, and is not gathered; many events that are one run are one start; a start that is dropped holds no
+    slot; a slot comes before the start rate, so that a start is counted when it happens; what cancels a run is noted for those
+    that none has dropped. The time limit is the innermost around the body; backoff decides about whatever came out."""
     keys, limits = [Idempotency(), Singleton()], [RateLimit(), Concurrency(), Throttle()]
-    doors = [MaxAge(), Deadline(), *keys, *limits, CancelOn()]
+    doors = [MaxAge(), Deadline(), *keys, Fold(), *limits, CancelOn()]
     return [Trace(), *doors, TimeLimit(), Backoff()]
 
 

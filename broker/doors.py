@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from psycopg import Connection
 
 from broker.broker import CallboardBroker
+from broker.gathering import MOST_GATHERED
+from broker.journal.claimed import ClaimedRun
 from broker.journal.doors import Asked, Left
-from broker.journal.intents import ClaimedRun, End, Outgoing
+from broker.journal.intents import End, Outgoing
 from broker.middleware.base import Door, Visit
 from broker.topology import Topology
 from schemas import Event, InvalidPayload, UnknownType, UnknownVersion, validate
@@ -28,6 +30,11 @@ class PolicyDoors:
             door: {name for name, a in self._actors.items() if door.guards(a)} for door in self._doors
         }
         self._guarded = {name for names in guarding.values() for name in names}
+        self._gathering = {
+            name: MOST_GATHERED if policy.collects else 1
+            for name, a in self._actors.items()
+            if (policy := a.policies.gathering) is not None
+        }
         self._minding = any(door.minds_left and guarding[door] for door in self._doors)
 
     def guards(self, actor: str) -> bool:
@@ -36,12 +43,17 @@ class PolicyDoors:
     def minds(self, left: Sequence[Left]) -> bool:
         return self._minding
 
+    def gathers(self, actor: str) -> int:
+        return self._gathering.get(actor, 0)
+
     def read(self, run: ClaimedRun) -> Event | None:
         try:
-            run.event = validate(run.envelope.type, run.envelope.version, run.envelope.data)
+            # The doors go by its own event, before and after it has gathered: its keys were taken for that one.
+            if run.sources:
+                return validate(run.envelope.type, run.envelope.version, run.envelope.data)
+            return run.read()
         except (InvalidPayload, UnknownType, UnknownVersion):
             return None
-        return run.event
 
     def ask(self, connection: Connection, asked: Sequence[Asked], left: Sequence[Left]) -> list[Outgoing]:
         visit = Visit(connection.cursor(), asked, [*left], self._actors, self._topology)

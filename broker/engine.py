@@ -28,7 +28,8 @@ from broker.errors import JournalError
 from broker.failures import Failures
 from broker.intake import Intake
 from broker.journal.batch import Batch, Identity, Outbox
-from broker.journal.intents import ClaimedRun, Record, Sent, Unsent
+from broker.journal.claimed import ClaimedRun
+from broker.journal.intents import Record, Sent, Unsent
 from broker.journal.writer import Journal
 from broker.keeper import Keeper
 from broker.lane import Lane

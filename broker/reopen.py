@@ -31,6 +31,7 @@ _UNFINISHED = """
 _FORGET_UNFINISHED = f"delete from step where run_id = %s and {_UNFINISHED}"  # noqa: S608  constants only
 _FORGET_ALL = "delete from step where run_id = %s"
 _STEPS = "select name from step where run_id = %s order by started_at, finished_at, name, occurrence"
+_FOLDED = "select from run where folded_into = %s limit 1"
 # What began when the step began, or later.
 _FORGET_FROM = f"""
 delete from step where run_id = %(id)s
@@ -68,6 +69,11 @@ def reopen(cursor: Cursor, id: UUID, again: Again, *, reason: str) -> None:
         raise NotFoundError(f"no run {id}: `callboard runs` lists the newest; retention removes old ones")
     if row[0] not in FINISHED:
         raise CallboardError(f"run {id} is {row[0]}: only a finished one can be run again")
+    if again.event is not None and cursor.execute(_FOLDED, (id,)).fetchone() is not None:
+        raise CallboardError(
+            f"run {id} was made of several events, so there is no one payload to edit: run it again as it is, or publish "
+            "a new event"
+        )
     event = checked(row[1], row[2], again.event) if again.event is not None else None
     _forget_steps(cursor, id, again)
     note(cursor, again.by, "reopen", str(id), {"from_step": again.from_step, "edited": event is not None})

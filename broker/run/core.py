@@ -21,7 +21,8 @@ from pydantic_core import PydanticSerializationError, to_json
 from broker.backoff import Backoff, next_delay
 from broker.codec import MAX_BYTES, encode
 from broker.errors import CodeChangedError, ConfigurationError, InvalidEventError, StepFailed
-from broker.journal.intents import ClaimedRun, End, Outgoing, StepRow, StoredStep
+from broker.journal.claimed import ClaimedRun, StoredStep
+from broker.journal.intents import End, Outgoing, StepRow
 from broker.outcomes import Result
 from broker.run.waits import QueueOf, Waits, name_of_queue
 from broker.signals import Fenced, Suspended
@@ -87,6 +88,11 @@ class Core:
         """What started the run; read before its body is entered."""
         assert self.claimed.event is not None  # the performer reads it first
         return self.claimed.event
+
+    @property
+    def gathered(self) -> Sequence[Event]:
+        """All that started the run."""
+        return self.claimed.gathered or (self.event,)
 
     # --- steps
 

@@ -26,6 +26,7 @@ class PolicyDoors:
         self._topology = topology
         self._refused = refused
         self._doors = [policy for policy in broker.policies if isinstance(policy, Door)]
+        self._changing = [door for door in self._doors if type(door).guards_now is not Door.guards_now]
         guarding = {
             door: {name for name, a in self._actors.items() if door.guards(a)} for door in self._doors
         }
@@ -38,7 +39,9 @@ class PolicyDoors:
         self._minding = any(door.minds_left and guarding[door] for door in self._doors)
 
     def guards(self, actor: str) -> bool:
-        return actor in self._guarded
+        return actor in self._guarded or (
+            actor in self._actors and any(door.guards_now() for door in self._changing)
+        )
 
     def minds(self, left: Sequence[Left]) -> bool:
         return self._minding

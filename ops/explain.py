@@ -104,6 +104,11 @@ def _running(found: Evidence, run: RunRow) -> tuple[str, str]:
 def _waiting(found: Evidence, run: RunRow) -> tuple[str, str]:
     if (place := found.places.get(run.id)) is not None:
         return _in_line(run, place), _see_to_workers(found, run)
+    if (pause := found.pauses.get(run.id)) is not None:
+        return (
+            f"{pause} {_seconds(pause.lasts)} ago; {_line(pause.waiting)}",
+            f"callboard resume {pause.name}",
+        )
     if (gathered := found.gathering.get(run.id)) is not None:
         return _gathering(run, gathered), _see_to_workers(found, run)
     if waits := found.waits.get(run.id):
@@ -112,6 +117,7 @@ def _waiting(found: Evidence, run: RunRow) -> tuple[str, str]:
     reason = {
         "throttle": f"the throttle of {run.actor} has no free start before then",
         "postponed": "its actor postponed it",
+        "paused": "it was paused, and has been resumed; it starts at the next look",
         "singleton": "an older run of its key is being written; it cancels that one in a moment",
     }.get(run.reason or "", run.reason or "it waits")
     return f"{reason}: {_when(run)}", _see_to_workers(found, run)
@@ -128,6 +134,10 @@ def _in_line(run: RunRow, place: PlaceInLine) -> str:
     held = f"run {place.holders[0]}" + (f" and {len(place.holders) - 1} more" if place.holders[1:] else "")
     slots = "the slot" if place.cap == 1 else f"the {place.cap} slots"
     return f"{held} has {slots}{key}; {ahead}, and starts when one ends"
+
+
+def _line(waiting: int) -> str:
+    return "it waits until that is resumed" if waiting == 1 else f"{waiting} runs wait until that is resumed"
 
 
 def _gathering(run: RunRow, gathered: Gathering) -> str:

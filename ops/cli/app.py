@@ -19,6 +19,8 @@ COMMANDS = {
     "worker": "Perform runs until SIGTERM or Ctrl-C.",
     "publish": "Publish one event.",
     "runs": "What was done: list runs, show one whole, run it again, cancel.",
+    "pause": "Hold an actor or a pipeline back: its events wait.",
+    "resume": "Let what is paused go on.",
     "why": "What explains an event's state, and what to do next.",
     "dead": "Dead letters: list, show, replay, discard.",
     "pipelines": "Who hears what: list, show, draw.",

@@ -12,7 +12,7 @@ from psycopg import Connection, Cursor
 from broker.audit import note
 from broker.errors import CallboardError, CodeChangedError, NotFoundError
 from broker.wiring import nearest
-from schemas import InvalidPayload, UnknownType, UnknownVersion, normalise, validate
+from schemas import InvalidPayload, UnknownType, UnknownVersion, normalise, parse, validate
 
 FINISHED = ("completed", "failed", "skipped", "cancelled")
 """What can be run again. A folded run was done by another, which can."""
@@ -82,11 +82,20 @@ def reopen(cursor: Cursor, id: UUID, again: Again, *, reason: str) -> None:
 
 def checked(event_type: str, version: int, data: bytes) -> str:
     """The payload as text, if it fits its type. Raises CodeChangedError naming the fields, without their values."""
+    refuse_unfit(data)
     try:
         validate(event_type, version, data)
     except (InvalidPayload, UnknownType, UnknownVersion) as error:
         raise CodeChangedError(f"the edited payload does not fit {normalise(event_type)}: {error}") from None
     return data.decode()
+
+
+def refuse_unfit(data: bytes) -> None:
+    """Raises CodeChangedError for a payload that no event can have: two equal keys, NUL, numbers that cannot be kept."""
+    try:
+        parse(data)
+    except InvalidPayload as error:
+        raise CodeChangedError(f"the edited payload cannot be kept: {error}") from None
 
 
 def _forget_steps(cursor: Cursor, id: UUID, again: Again) -> None:

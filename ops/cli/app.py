@@ -23,6 +23,8 @@ COMMANDS = {
     "dead": "Dead letters: list, show, replay, discard.",
     "pipelines": "Who hears what: list, show, draw.",
     "schedules": "What is published when: list, show, pause, resume, trigger, edit.",
+    "webhooks": "What other services tell us: declared webhooks, their deliveries.",
+    "realtime": "Tokens for those who listen to channels.",
     "check": "Everything that can be wrong before the first event travels.",
     "doctor": "Examine settings, servers, queues and work; each finding with its fix.",
     "settings": "What is in effect, and where it comes from.",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ops.boot import load
 from ops.cli.screen import console, errors
 from ops.cli.session import settings_of_command
 from ops.web.server import HOST, is_loopback, serving
@@ -25,7 +26,7 @@ def web(
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    with serving(settings, host=host, port=port) as page:
+    with serving(settings, host=host, port=port, loaded=load(settings)) as page:
         console().print(f"status page: {page}", soft_wrap=True)
         if not is_loopback(host):
             errors().print(

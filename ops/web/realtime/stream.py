@@ -66,7 +66,8 @@ class EventStream(Response):
         if not writing.cancelled() and (error := writing.exception()) is not None:
             raise error
         with contextlib.suppress(TimeoutError, RuntimeError):
-            await asyncio.wait_for(send(_chunk("", more=False)), FAREWELL_SECONDS)
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await send(_chunk("", more=False))
 
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -82,9 +83,9 @@ class EventStream(Response):
             yield text
         while (left := (self._expires_at - datetime.now(UTC)).total_seconds()) > 0:
             try:
-                told = await asyncio.wait_for(
-                    self._listener.waiting.get(), min(HEARTBEAT.total_seconds(), left)
-                )
+                # Not wait_for: that of Python 3.11 swallows a cancellation that comes with the result.
+                async with asyncio.timeout(min(HEARTBEAT.total_seconds(), left)):
+                    told = await self._listener.waiting.get()
             except TimeoutError:
                 yield ":\n\n"
                 continue

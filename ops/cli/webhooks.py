@@ -12,6 +12,7 @@ from broker.webhooks import deliveries
 from broker.webhooks.deliveries import Count, Taken
 from broker.wiring import nearest
 from ops.boot import load
+from ops.cli import completion
 from ops.cli.screen import Cell, ago, console, emit_json, one_line, table
 from ops.cli.session import connected, settings_of_command
 
@@ -22,7 +23,12 @@ Json = Annotated[bool, typer.Option("--json", help="For scripts: one JSON docume
 
 def webhooks(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One of them: its last deliveries.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="One of them: its last deliveries.",
+            autocompletion=completion.webhooks,
+        ),
     ] = None,
     unmapped: Annotated[
         bool, typer.Option("--unmapped", help="Only deliveries that left as webhook.received.")

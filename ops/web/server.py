@@ -27,6 +27,9 @@ def serving(
 ) -> Generator[str]:
     """The page's address, for as long as it is open. Raises CallboardError for a port that was asked for and is taken."""
     with _listening(host, port) as listener:
+        # asyncio sets it only where the protocol's number is said, and `create_server` does not say it: every answer that is
+        # written in two parts then waits 40 ms for the other side's delayed ACK. Connections take it over from here.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         live = Live()
         app = make_app(settings, live, only_local=is_loopback(host), loaded=loaded)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)

@@ -5,15 +5,20 @@ import re
 OURS = "callboard."
 """Names that begin so are said by the stream itself."""
 
-_CHANNEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+=~-]{0,199}")
+MAX_CHANNEL = 300
+"""Characters: a word and an id of ours, which are at most 255."""
+
+_UNFIT = re.compile(r"[\0\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}")
 
 
 def channel_fault(channel: str) -> str | None:
-    """Why this names no channel. It stands in an address and in a token: plain ASCII, without a slash."""
-    if _CHANNEL.fullmatch(channel):
-        return None
-    return f"no channel is named {channel[:40]!a}: 1 to 200 letters, digits and _ . : @ + = ~ -"
+    """Why this names no channel. An id of a user's is part of most names, and ids are written in every way."""
+    if not 1 <= len(channel) <= MAX_CHANNEL or _UNFIT.search(channel):
+        return f"no channel is named {channel[:40]!a}: 1 to {MAX_CHANNEL} characters, no NUL"
+    if all(part in ("", ".", "..") for part in channel.split("/")):
+        return f"no channel is named {channel[:40]!a}: clients take it for a way through folders"
+    return None
 
 
 def name_fault(name: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, get_type_hints
 from broker.actor import _members
 from broker.errors import ConfigurationError
 from broker.webhooks.signatures import Scheme
-from schemas import Event, JsonObject
+from schemas import Event
 from schemas.webhooks import WebhookReceived
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
@@ -21,7 +21,7 @@ class WebhookDelivery:
     provider: str
     topic: str
     id: str
-    payload: JsonObject
+    payload: dict[str, Any]
     shop_id: str | None = None
 
     def received(self) -> WebhookReceived:

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -74,7 +75,9 @@ def listening(page: str, channel: str, token: str, last: str = "") -> Generator[
     headers = {"last-event-id": last} if last else {}
     with (
         httpx.Client(base_url=page, timeout=10) as client,  # less than a heartbeat: nothing hangs
-        client.stream("GET", f"/realtime/{channel}", params={"token": token}, headers=headers) as stream,
+        client.stream(
+            "GET", f"/realtime/{quote(channel, safe='')}", params={"token": token}, headers=headers
+        ) as stream,
     ):
         assert stream.status_code == 200, stream.read()
         yield Ear(stream.iter_lines())

@@ -19,7 +19,7 @@ CODES = {"missing": 401, "invalid": 401, "expired": 401, "channel": 403}
 
 def realtime_routes(settings: Settings, live: Live) -> list[Route]:
     """Connects to nothing until somebody listens."""
-    return [Route("/realtime/{channel}", Realtime(settings, live).listen, methods=["GET"])]
+    return [Route("/realtime/{channel:path}", Realtime(settings, live).listen, methods=["GET"])]
 
 
 class Realtime:

@@ -48,11 +48,9 @@ class TillRang(Event, type="till.rang"):
 
 
 def of_stripe(delivery: WebhookDelivery) -> TillPaid | list[TillThanked] | None:
-    session = delivery.payload.get("data")
-    assert isinstance(session, dict)
     match delivery.topic:
         case "checkout.session.completed":
-            return TillPaid.model_validate(session)
+            return TillPaid.model_validate(delivery.payload["data"])
         case "checkout.session.thanked":
             return [TillThanked(session_id=f"{delivery.id} {n}") for n in range(3)]
         case _:

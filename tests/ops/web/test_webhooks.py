@@ -5,8 +5,7 @@ import json
 import socket
 import statistics
 import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -16,60 +15,14 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from broker import ConfigurationError, Secrets, Settings, Stripe, Webhook, WebhookDelivery
+from broker.retention import Retention
 from broker.testing import Stage
-from broker.webhooks.checks import check_webhooks
 from ops.web import body
-from schemas import Event
 from tests.ops.conftest import Cli
 from tests.ops.web.conftest import Serve
-from tests.ops.web.shop import ACTORS, HEARD, WEBHOOKS, TillPaid, TillSettings, of_stripe
+from tests.ops.web.shop import WEBHOOKS
+from tests.ops.web.till import KEY, PAID, SALLA, STRIPE, Headers, deliver, heard, now, stripe, stripe_event
 from tests.support import signing
-
-STRIPE, OLDER = "whsec_stripe_newer", "whsec_stripe_older"
-SALLA, KEY = "salla-secret", bytes(range(32))
-WHSEC = f"whsec_{b64encode(KEY).decode()}"
-PAID = {"session_id": "cs_1", "cents": 900}
-
-Headers = dict[str, str]
-
-
-@pytest.fixture
-def stage(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    monkeypatch.setenv("CALLBOARD_TILL_STRIPE_SECRETS", f"{STRIPE}, {OLDER}")
-    monkeypatch.setenv("CALLBOARD_TILL_SALLA_SECRETS", json.dumps([SALLA]))
-    monkeypatch.setenv("CALLBOARD_TILL_STANDARD_SECRETS", WHSEC)
-    with Stage(dsn, ACTORS) as made:
-        made.rows(HEARD)
-        yield made
-
-
-@pytest.fixture
-def client(stage: Stage, serve: Serve) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=serve(stage.settings, webhooks=WEBHOOKS), timeout=20) as made:
-        yield made
-
-
-def now() -> int:
-    return int(time.time())
-
-
-def stripe_event(id: str = "evt_1", topic: str = "checkout.session.completed", **others: Any) -> bytes:
-    return json.dumps({"id": id, "type": topic, "data": PAID, **others}).encode()
-
-
-def deliver(client: httpx.Client, source: str, content: bytes, headers: Headers) -> httpx.Response:
-    return client.post(f"/webhooks/{source}", content=content, headers=headers)
-
-
-def stripe(client: httpx.Client, content: bytes, secret: str = STRIPE, ago: int = 0) -> httpx.Response:
-    return deliver(client, "stripe", content, signing.stripe(content, secret, now() - ago))
-
-
-def heard(stage: Stage) -> list[tuple[str, str]]:
-    stage.drain()
-    return stage.rows("select type, text from heard order by 1, 2")
-
 
 # --- what becomes of a delivery
 
@@ -171,114 +124,6 @@ def test_our_own_work_on_a_delivery_takes_less_than_50_ms(client: httpx.Client) 
 
     assert statistics.median(times) < 0.05
     assert statistics.quantiles(times, n=100)[98] < 0.25, "the aim is under 0.05"
-
-
-# --- who is not let in
-
-
-def changed(headers: Headers, name: str, change: Callable[[str], str]) -> Headers:
-    return {**headers, name: change(headers[name])}
-
-
-STRIPE_HEADER, SALLA_HEADER, STANDARD_HEADER = "stripe-signature", "x-salla-signature", "webhook-signature"
-
-WRONG: dict[str, tuple[str, Callable[[bytes], Any]]] = {
-    "stripe none": ("stripe", lambda b: {}),
-    "stripe empty": ("stripe", lambda b: {STRIPE_HEADER: ""}),
-    "stripe two": ("stripe", lambda b: [*signing.stripe(b, STRIPE, now()).items()] * 2),
-    "stripe old": ("stripe", lambda b: signing.stripe(b, STRIPE, now() - 310)),
-    "stripe future": ("stripe", lambda b: signing.stripe(b, STRIPE, now() + 310)),
-    "stripe far future": ("stripe", lambda b: signing.stripe(b, STRIPE, 999_999_999_999)),
-    "stripe another secret": ("stripe", lambda b: signing.stripe(b, "whsec_none", now())),
-    "stripe other bytes": ("stripe", lambda b: signing.stripe(b + b" ", STRIPE, now())),
-    "stripe two times": (
-        "stripe",
-        lambda b: changed(signing.stripe(b, STRIPE, now()), STRIPE_HEADER, lambda v: f"t={now() - 5},{v}"),
-    ),
-    "stripe later time": (
-        "stripe",
-        lambda b: changed(
-            signing.stripe(b, STRIPE, now() - 400), STRIPE_HEADER, lambda v: f"t={now()},{v.split(',')[1]}"
-        ),
-    ),
-    "stripe words": ("stripe", lambda b: {STRIPE_HEADER: "t=now,v1=yes"}),
-    "stripe only v0": (
-        "stripe",
-        lambda b: changed(signing.stripe(b, STRIPE, now()), STRIPE_HEADER, lambda v: v.replace("v1", "v0")),
-    ),
-    "stripe many": ("stripe", lambda b: {STRIPE_HEADER: f"t={now()}" + ",v1=ab" * 500}),
-    "stripe not ascii": ("stripe", lambda b: {STRIPE_HEADER.encode(): f"t={now()},v1=é".encode()}),
-    "stripe signed as salla": ("stripe", lambda b: signing.salla(b, STRIPE)),
-    "salla none": ("salla", lambda b: {}),
-    "salla two": ("salla", lambda b: [*signing.salla(b, SALLA).items()] * 2),
-    "salla another secret": ("salla", lambda b: signing.salla(b, "guess")),
-    "salla other bytes": ("salla", lambda b: signing.salla(b"{}", SALLA)),
-    "salla half": ("salla", lambda b: changed(signing.salla(b, SALLA), SALLA_HEADER, lambda v: v[:32])),
-    "standard none": ("standard", lambda b: {}),
-    "standard two": ("standard", lambda b: [*signing.standard(b, KEY, "m", now()).items()] * 2),
-    "standard old": ("standard", lambda b: signing.standard(b, KEY, "m", now() - 310)),
-    "standard future": ("standard", lambda b: signing.standard(b, KEY, "m", now() + 310)),
-    "standard another secret": ("standard", lambda b: signing.standard(b, b"x" * 32, "m", now())),
-    "standard other bytes": ("standard", lambda b: signing.standard(b[1:], KEY, "m", now())),
-    "standard other id": ("standard", lambda b: {**signing.standard(b, KEY, "m", now()), "webhook-id": "n"}),
-    "standard asymmetric": (
-        "standard",
-        lambda b: changed(
-            signing.standard(b, KEY, "m", now()), STANDARD_HEADER, lambda v: v.replace("v1,", "v1a,")
-        ),
-    ),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_signature_is_refused_without_a_reason_and_nothing_is_kept(
-    client: httpx.Client, stage: Stage, case: str
-) -> None:
-    source, sign = WRONG[case]
-    content = stripe_event()
-    headers = sign(content)
-    answer = client.post(f"/webhooks/{source}", content=content, headers=headers)
-
-    assert answer.status_code == 401
-    assert answer.json() == {"error": {"type": "signature", "message": "the signature is not right"}}
-    assert stage.rows("select count(*) from webhook_delivery") == [(0,)]
-    assert stage.rows("select count(*) from outbox") == [(0,)]
-
-
-@pytest.mark.parametrize("ago", [-290, 290])
-def test_a_clock_may_differ_by_five_minutes_in_both_directions(client: httpx.Client, ago: int) -> None:
-    assert stripe(client, stripe_event(), ago=ago).status_code == 202
-
-
-def test_secrets_are_exchanged_without_losing_a_delivery(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = stripe_event("evt_both")
-    both = signing.stripe(content, "whsec_unknown", now())[STRIPE_HEADER]
-    right = signing.stripe(content, OLDER, now())[STRIPE_HEADER].split("v1=")[1]
-
-    assert stripe(client, stripe_event("evt_newer"), STRIPE).status_code == 202
-    assert stripe(client, stripe_event("evt_older"), OLDER).status_code == 202
-    assert deliver(client, "stripe", content, {STRIPE_HEADER: f"{both},v1={right}"}).status_code == 202
-    monkeypatch.setenv("CALLBOARD_TILL_STRIPE_SECRETS", STRIPE)
-    assert stripe(client, stripe_event("evt_late"), OLDER).status_code == 401
-
-
-def test_without_a_secret_the_answer_names_the_setting(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CALLBOARD_TILL_STRIPE_SECRETS")
-    unset = stripe(client, stripe_event())
-    monkeypatch.setenv("CALLBOARD_TILL_STANDARD_SECRETS", "whsec_canary is no base64")
-    wrong = deliver(client, "standard", b"{}", signing.standard(b"{}", KEY, "m", now()))
-
-    for answer, name in (
-        (unset, "CALLBOARD_TILL_STRIPE_SECRETS"),
-        (wrong, "CALLBOARD_TILL_STANDARD_SECRETS"),
-    ):
-        assert answer.status_code == 503
-        assert name in answer.json()["error"]["message"]
-        assert "canary" not in answer.text
 
 
 # --- what cannot be read
@@ -383,70 +228,7 @@ def test_a_delivery_is_kept_while_rabbitmq_is_away(dsn: str, serve: Serve, stage
     assert heard(stage) == [("till.paid", "evt_1")]
 
 
-# --- wrong declarations
-
-
-class Nameless(Event):
-    """Without a type."""
-
-
-def unannotated(delivery: WebhookDelivery):  # type: ignore[no-untyped-def]
-    return None
-
-
-def of_nothing(delivery: WebhookDelivery) -> Nameless | None:
-    return None
-
-
-SCHEME = Stripe(Secrets(TillSettings, "stripe_secrets"))
-
-
-@pytest.mark.parametrize(
-    ("declare", "told"),
-    [
-        (lambda: Webhook("Stripe", SCHEME), "name it in lower case"),
-        (lambda: Webhook("a/b", SCHEME), "name it in lower case"),
-        (lambda: Webhook("stripe", SCHEME, unannotated), "annotate it with the events"),
-        (lambda: Webhook("stripe", SCHEME, of_nothing), "annotate it with the events"),
-        (lambda: Secrets(TillSettings, "stripe_secret"), "has no field 'stripe_secret'"),
-    ],
-)
-def test_a_wrong_declaration_is_told_where_it_is_made(declare: Callable[[], object], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
-        declare()
-
-
-def test_twins_and_events_that_nobody_hears_are_faults() -> None:
-    faults = check_webhooks([*WEBHOOKS, Webhook("stripe", SCHEME, of_stripe)], ACTORS[:1])
-
-    assert {fault.subject for fault in faults} == {"webhook stripe", "event webhook.received"}
-    assert check_webhooks(WEBHOOKS, ACTORS) == []
-
-
-def test_a_mapping_that_makes_another_event_than_it_says_has_failed() -> None:
-    def of(delivery: WebhookDelivery) -> TillPaid:
-        return delivery.received()  # type: ignore[return-value]
-
-    with pytest.raises(TypeError, match="WebhookReceived, with which it is not annotated"):
-        Webhook("stripe", SCHEME, of).events(WebhookDelivery("stripe", "x", "evt_1", {}))
-
-
-def test_webhooks_are_found_beside_pipelines_and_listed_with_their_setting(
-    cli: Cli, stage: Stage, monkeypatch: pytest.MonkeyPatch, settings: Settings
-) -> None:
-    monkeypatch.setenv("CALLBOARD_APPS", "tests.support.troupe")
-    monkeypatch.delenv("CALLBOARD_PROMPTER_SECRET", raising=False)
-
-    shown = cli("webhooks").output
-    assert "prompter" in shown and "CALLBOARD_PROMPTER_SECRET is not set" in shown
-    assert [each["name"] for each in json.loads(cli("webhooks", "--json").output)] == ["prompter"]
-    assert cli("webhooks", "promter").exit_code == 1
-    assert "did you mean 'prompter'" in cli("webhooks", "promter").output
-
-
 def test_old_deliveries_are_forgotten_with_their_runs(client: httpx.Client, stage: Stage) -> None:
-    from broker.retention import Retention
-
     stripe(client, stripe_event())
     stage.drain()
     stage.clock.advance(timedelta(days=31))

@@ -8,14 +8,14 @@ OURS = "callboard."
 MAX_CHANNEL = 300
 """Characters: a word and an id of ours, which are at most 255."""
 
-_UNFIT = re.compile(r"[\0\ud800-\udfff]")
+_UNFIT = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}")
 
 
 def channel_fault(channel: str) -> str | None:
     """Why this names no channel. An id of a user's is part of most names, and ids are written in every way."""
     if not 1 <= len(channel) <= MAX_CHANNEL or _UNFIT.search(channel):
-        return f"no channel is named {channel[:40]!a}: 1 to {MAX_CHANNEL} characters, no NUL"
+        return f"no channel is named {channel[:40]!a}: 1 to {MAX_CHANNEL} characters, none of them a control character"
     if all(part in ("", ".", "..") for part in channel.split("/")):
         return f"no channel is named {channel[:40]!a}: clients take it for a way through folders"
     return None

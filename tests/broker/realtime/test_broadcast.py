@@ -185,6 +185,7 @@ def test_a_rehearsal_shows_what_was_broadcast() -> None:
     [
         (TownMumbled(channel=""), ConfigurationError, "no channel is named"),
         (TownMumbled(channel="../."), ConfigurationError, "no channel is named"),
+        (TownMumbled(channel="a\nb"), ConfigurationError, "no channel is named"),
         (TownMumbled(channel="a" * 301), ConfigurationError, "no channel is named"),
         (TownMumbled(name="two words"), ConfigurationError, "cannot be called"),
         (TownMumbled(name="x\ndata: forged"), ConfigurationError, "cannot be called"),

@@ -82,7 +82,7 @@ def test_what_runs_broadcast_is_told_to_those_who_listen_to_its_channel(
 
 
 @pytest.mark.parametrize(
-    "channel", ["user-auth0|5f", "user-a/b c", "user-ölaf@example.com+x", "user-50%2F?#&", "user-a\nb"]
+    "channel", ["user-auth0|5f", "user-a/b c", "user-ölaf@example.com+x", "user-50%2F?#&"]
 )
 def test_a_channel_may_be_named_after_any_id(
     page: str, stage: Stage, settings: Settings, channel: str
@@ -228,7 +228,7 @@ def test_without_a_secret_nobody_listens_and_the_setting_is_named(serve: Serve, 
     with pytest.raises(ConfigurationError, match="too short"):
         token(with_secret(stage.settings, "short"))
     with pytest.raises(ConfigurationError, match="no channel is named"):
-        token(with_secret(stage.settings, SECRET), "a\0b")
+        token(with_secret(stage.settings, SECRET), "a\nb")
 
 
 def test_a_stream_ends_with_its_token(page: str, settings: Settings) -> None:

@@ -9,14 +9,14 @@ class Live:
 
     def __init__(self) -> None:
         self._over = Event()
-        self._closing: list[Callable[[], None]] = []
+        self._closing: list[Callable[[], object]] = []
 
     def end(self) -> None:
         self._over.set()
         while self._closing:
             self._closing.pop()()
 
-    def at_end(self, close: Callable[[], None]) -> None:
+    def at_end(self, close: Callable[[], object]) -> None:
         """Called once, when the server stops."""
         self._closing.append(close)
 

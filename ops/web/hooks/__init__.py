@@ -6,15 +6,15 @@ from broker import Settings
 from ops.boot import App
 from ops.web.hooks.cron import CronDoor
 from ops.web.hooks.desk import Desk
+from ops.web.hooks.tracing import DoorSpans
 from ops.web.hooks.webhooks import WebhookDoor
 from ops.web.live import Live
 
 
 def hook_routes(settings: Settings, live: Live, loaded: App) -> list[Route]:
     """Connects to nothing until something comes."""
-    desk = Desk(settings, live)
+    spans = DoorSpans(settings, live, "rabbitmq" if settings.broker_urls else "postgresql")
+    desk = Desk(settings, live, spans.trace)
     webhooks, cron = WebhookDoor(loaded.webhooks, desk), CronDoor(settings, loaded.schedules, desk)
-    return [
-        Route("/webhooks/{source}", webhooks.answer, methods=["POST"]),
-        Route("/cron/{name}", cron.answer, methods=["POST"]),
-    ]
+    doors = {"/webhooks/{source}": webhooks.answer, "/cron/{name}": cron.answer}
+    return [Route(path, spans.around(path, answer), methods=["POST"]) for path, answer in doors.items()]

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from broker import Publisher, Settings
 from broker.errors import CallboardError, EventTooLargeError
+from broker.middleware.trace import Trace
 from ops.boot import make_publisher, make_transport
 from ops.web.answers import refused
 from ops.web.live import Live
@@ -33,8 +34,9 @@ log = structlog.get_logger(__name__)
 class Desk:
     """Safe from any thread; connects when it is first used."""
 
-    def __init__(self, settings: Settings, live: Live) -> None:
+    def __init__(self, settings: Settings, live: Live, trace: Trace | None = None) -> None:
         self._settings = settings
+        self._trace = trace
         self._live = live
         self._opening = threading.Lock()
         self._pool: ConnectionPool[Connection] | None = None
@@ -42,7 +44,7 @@ class Desk:
     @cached_property
     def publisher(self) -> Publisher:
         """Only for publishing into a transaction: its transport is never connected."""
-        return make_publisher(self._settings, make_transport(self._settings))
+        return make_publisher(self._settings, make_transport(self._settings), self._trace)
 
     async def keep(self, write: Callable[[Connection], Result]) -> Result | Response:
         """What `write` returned, or the answer to give because nothing could be kept. `write` must bear to be repeated."""

@@ -43,8 +43,9 @@ class Webhook:
     """`Webhook("stripe", Stripe(Secrets(ShopSettings, "stripe_secrets")), events_of)`, answered at `POST /webhooks/stripe`.
 
     `mapping` makes events of a delivery: one, several, or None for a topic that it does not know, which then leaves as
-    `webhook.received`, and so does a delivery for which it raises. It is called inside a transaction, so it must be quick and do
-    nothing else. Its annotation says which events. Without a mapping every delivery is a `webhook.received`.
+    `webhook.received`, and so does a delivery for which it raises. A connection is held while it is called, and it is
+    called for repeats too: it must be quick and do nothing else. Its annotation says which events. Without a mapping every
+    delivery is a `webhook.received`.
 
     Raises ConfigurationError, naming the webhook, for whatever cannot work.
     """

@@ -29,7 +29,7 @@ COMMANDS = {
     "doctor": "Examine settings, servers, queues and work; each finding with its fix.",
     "settings": "What is in effect, and where it comes from.",
     "migrate": "Bring the database to what the code needs.",
-    "web": "The status page.",
+    "web": "The status page, webhooks and realtime channels.",
     "bench": "Measure ours against plain Dramatiq.",
     "chaos": "Break everything around the engine, and count what was lost.",
 }

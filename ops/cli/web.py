@@ -1,4 +1,4 @@
-"""`callboard web`: the status page alone."""
+"""`callboard web`: the status page, and what other services call."""
 
 import signal
 import threading
@@ -20,7 +20,8 @@ def web(
         str, typer.Option("--host", help="The address to listen on. Everybody who reaches it may read.")
     ] = HOST,
 ) -> None:
-    """Serve a page of runs and their chains, live, until Ctrl-C. It reads only, and shows no payload."""
+    """Serve a page of runs and their chains, live, until Ctrl-C. The page reads only, and shows no payload. Webhooks, triggers of
+    schedules and realtime channels are answered too, where their secrets are set."""
     settings = settings_of_command()
     _ = settings.database  # raises when no database is set
     over = threading.Event()

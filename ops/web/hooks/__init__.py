@@ -5,6 +5,7 @@ from starlette.routing import Route
 from broker import Settings
 from ops.boot import App
 from ops.web.hooks.cron import CronDoor
+from ops.web.hooks.crowd import Crowd
 from ops.web.hooks.desk import Desk
 from ops.web.hooks.tracing import DoorSpans
 from ops.web.hooks.webhooks import WebhookDoor
@@ -17,4 +18,8 @@ def hook_routes(settings: Settings, live: Live, loaded: App) -> list[Route]:
     desk = Desk(settings, live, spans.trace)
     webhooks, cron = WebhookDoor(loaded.webhooks, desk), CronDoor(settings, loaded.schedules, desk)
     doors = {"/webhooks/{source}": webhooks.answer, "/cron/{name}": cron.answer}
-    return [Route(path, spans.around(path, answer), methods=["POST"]) for path, answer in doors.items()]
+    crowd = Crowd()
+    return [
+        Route(path, spans.around(path, crowd.around(answer)), methods=["POST"])
+        for path, answer in doors.items()
+    ]

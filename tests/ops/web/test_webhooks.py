@@ -18,11 +18,13 @@ from pydantic import SecretStr
 from broker.retention import Retention
 from broker.testing import Stage
 from ops.web import body
+from ops.web.hooks import crowd
 from tests.ops.conftest import Cli
 from tests.ops.web.conftest import Serve
 from tests.ops.web.shop import WEBHOOKS
 from tests.ops.web.till import KEY, PAID, SALLA, STRIPE, Headers, deliver, heard, now, stripe, stripe_event
 from tests.support import signing
+from tests.support.waiting import eventually
 
 # --- what becomes of a delivery
 
@@ -192,6 +194,23 @@ def test_a_body_that_does_not_come_is_not_waited_for(
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), 10) as line:
         line.sendall(b"POST /webhooks/stripe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
         assert line.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_no_more_are_let_in_than_fit_and_the_others_are_asked_to_come_again(
+    stage: Stage, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd.Crowd.__init__, "__defaults__", (1,))
+    with httpx.Client(base_url=serve(stage.settings, webhooks=WEBHOOKS), timeout=20) as client:
+        with socket.create_connection((client.base_url.host, client.base_url.port or 0), 10) as line:
+            line.sendall(b"POST /webhooks/stripe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
+            busy = eventually(lambda: refused_as_busy(client))
+        assert busy is not None and busy.headers["retry-after"] == "1"
+        eventually(lambda: stripe(client, stripe_event()).status_code == 202)
+
+
+def refused_as_busy(client: httpx.Client) -> httpx.Response | None:
+    answer = stripe(client, stripe_event("evt_busy"))
+    return answer if answer.status_code == 503 else None
 
 
 # --- servers that are away

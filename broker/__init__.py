@@ -9,6 +9,7 @@ from broker.middleware.base import Door, Policy, Visit
 from broker.outcomes import Failed, Ok, Result
 from broker.policies import CancelOn, Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
 from broker.publisher import Publisher
+from broker.realtime import realtime_token
 from broker.retrying import retrying, retrying_async
 from broker.run.asynchronous import AsyncRun
 from broker.run.synchronous import Run
@@ -16,6 +17,7 @@ from broker.schedules import Missed, Schedule, Tick
 from broker.settings import Settings, load_settings
 from broker.signals import NonRetriable, Postpone, RetryAfter
 from broker.waiting import Elapsed, Wait, after, invocation, on, until
+from broker.webhooks import Salla, Scheme, Secrets, StandardWebhooks, Stripe, Webhook, WebhookDelivery
 from broker.wiring import Pipeline
 
 __all__ = [
@@ -54,19 +56,27 @@ __all__ = [
     "Run",
     "SALLA_API",
     "SCRAPER",
+    "Salla",
     "Schedule",
+    "Scheme",
+    "Secrets",
     "Settings",
     "Singleton",
+    "StandardWebhooks",
     "StepFailed",
+    "Stripe",
     "Throttle",
     "Tick",
     "Visit",
     "Wait",
+    "Webhook",
+    "WebhookDelivery",
     "actor",
     "after",
     "invocation",
     "load_settings",
     "on",
+    "realtime_token",
     "retrying",
     "retrying_async",
     "until",

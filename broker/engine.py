@@ -242,6 +242,7 @@ class Engine:
                     dedup_window=settings.dedup_window,
                     steps=settings.keep_steps,
                     look_back=settings.look_back,
+                    broadcasts=settings.broadcast_keep,
                 ),
             ],
             scheduler=Scheduler(schedules, publisher),

@@ -13,6 +13,8 @@
     ├── JournalError              a record was refused by PostgreSQL and is not committed
     ├── StepFailed                a step used up its own retries
     ├── InvokeFailed              an invoked run did not do it
+    ├── TokenError                a realtime token does not open this channel
+    ├── SignatureError            a webhook's delivery is not signed by who it says
     ├── CodeChangedError          a stored result or event no longer fits the code
     └── NotFoundError             no such run, event or dead letter
 
@@ -95,6 +97,19 @@ class InvokeFailed(CallboardError):  # noqa: N818  the name an author writes in 
         self.reason = reason
         self.error = error
         self.dead_letter_id = dead_letter_id
+
+
+class TokenError(CallboardError):
+    """A token does not open this channel. `reason` is `missing`, `invalid`, `expired` or `channel`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SignatureError(CallboardError):
+    """The bytes of a delivery are not signed with one of our secrets, or not now. The message is for our log: the sender is
+    told nothing."""
 
 
 class CodeChangedError(CallboardError):

@@ -61,6 +61,14 @@ delete from cancel_watch where (run_id, place) in (
     select w.run_id, w.place from cancel_watch w
     where w.heard_at is null and not exists (select from run r where r.id = w.run_id and r.finished_at is null) limit %s)"""
 
+# `broadcast_age` and `webhook_delivery_age` serve these.
+_BROADCASTS = """
+delete from broadcast where id in (
+    select id from broadcast where created_at < clock() - %s::interval order by created_at limit %s)"""
+_WEBHOOKS = """
+delete from webhook_delivery where (webhook, id) in (
+    select webhook, id from webhook_delivery where received_at < clock() - %s::interval order by received_at limit %s)"""
+
 # `event_age` serves this.
 _EVENTS = """
 delete from event where (id, source) in (
@@ -70,8 +78,16 @@ delete from event where (id, source) in (
 class Retention:
     """The leader's broom; once a minute."""
 
-    def __init__(self, *, dedup_window: timedelta, steps: timedelta, look_back: timedelta) -> None:
+    def __init__(
+        self,
+        *,
+        dedup_window: timedelta,
+        steps: timedelta,
+        look_back: timedelta,
+        broadcasts: timedelta = timedelta(hours=1),
+    ) -> None:
         self._look_back = look_back
+        self._broadcasts = broadcasts
         self._window = dedup_window
         self._steps = min(steps, dedup_window)
         self._next = 0.0
@@ -91,6 +107,8 @@ class Retention:
         rest += self._all(connection, _EVENTS, self._look_back, BATCH) + self._all(
             connection, _WATCHES, BATCH
         )
+        rest += self._all(connection, _BROADCASTS, self._broadcasts, BATCH)
+        rest += self._all(connection, _WEBHOOKS, self._window, BATCH)
         if steps or runs or rest:
             log.info("forgotten", steps=steps, runs=runs, others=rest)
         return steps + runs + rest

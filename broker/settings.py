@@ -57,6 +57,16 @@ class Settings(EnvironmentSettings):
     """How long step results of finished runs are kept; those of failed runs as long as the run."""
     look_back: timedelta = timedelta(days=1)
     """How long events that runs wait for are kept, so that a wait may look back at what came before it."""
+    broadcast_keep: timedelta = timedelta(hours=1)
+    """How long what runs broadcast is kept, so that a listener who comes back is told what it has missed."""
+    realtime_secret: SecretStr = SecretStr("")
+    """Signs the tokens with which one listens to realtime channels; at least 32 characters. Several, separated by commas: the
+    first signs, all are taken, which is how one is exchanged. Empty: nobody listens."""
+    realtime_listeners: int = Field(default=1000, ge=1)
+    """Listeners that a `callboard web` holds at once; the next one is answered 503."""
+    cron_secret: SecretStr = SecretStr("")
+    """Opens `POST /cron/{name}`: as a bearer token, or, as `whsec_…`, for Standard Webhooks signatures. Several may be separated
+    by commas. Empty: nobody triggers schedules over HTTP."""
     hard_event_bytes: int = 1024 * 1024
     """Largest data of an event that comes in or that `Publisher` hands over. The codec's own limit is 1 MiB: a larger value
     has no effect."""

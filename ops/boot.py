@@ -14,7 +14,7 @@ import dramatiq
 from opentelemetry.trace import Tracer
 from pydantic_settings import BaseSettings
 
-from broker import Actor, ConfigurationError, Pipeline, Policies, Publisher, Schedule, Settings
+from broker import Actor, ConfigurationError, Pipeline, Policies, Publisher, Schedule, Settings, Webhook
 from broker.broker import CallboardBroker
 from broker.database import Database
 from broker.engine import Engine
@@ -24,6 +24,7 @@ from broker.schedules.checks import check_schedules
 from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.rabbitmq import RabbitmqTransport
+from broker.webhooks.checks import check_webhooks
 from broker.wiring import Fault, check, pipelines_of
 from ops.misread import misread
 
@@ -34,7 +35,7 @@ class BrokenModuleError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What was found: actors, pipelines, schedules, and the SQL and settings of their domains. Valid while empty."""
+    """What was found: actors, pipelines, schedules, webhooks, and the SQL and settings of their domains. Valid while empty."""
 
     actors: tuple[Actor[Any, Any], ...] = ()
     pipelines: tuple[Pipeline, ...] = ()
@@ -42,6 +43,7 @@ class App:
     middleware: tuple[dramatiq.Middleware, ...] = field(default=())
     settings: tuple[type[BaseSettings], ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
 
     def migrations(self, schema: str) -> list[Migration]:
         """The engine's, then each domain's, in order."""
@@ -49,7 +51,11 @@ class App:
         return [*engine_migrations(schema), *own]
 
     def faults(self) -> list[Fault]:
-        return [*check(self.actors, self.pipelines), *check_schedules(self.schedules, self.actors)]
+        return [
+            *check(self.actors, self.pipelines),
+            *check_schedules(self.schedules, self.actors),
+            *check_webhooks(self.webhooks, self.actors),
+        ]
 
 
 def load(settings: Settings) -> App:
@@ -63,6 +69,7 @@ def load(settings: Settings) -> App:
     domains: list[tuple[str, Path]] = []
     kinds: list[type[BaseSettings]] = []
     schedules: dict[Schedule, str] = {}
+    webhooks: list[Webhook] = []
     for app in apps_of(settings):
         prefix = f"{app}." if app else ""
         own: list[Actor[Any, Any]] = []
@@ -78,6 +85,7 @@ def load(settings: Settings) -> App:
         for module in _modules(f"{prefix}pipelines"):
             pipelines += [found for found in vars(module).values() if isinstance(found, Pipeline)]
             schedules |= {found: app for found in vars(module).values() if isinstance(found, Schedule)}
+            webhooks += [found for found in vars(module).values() if isinstance(found, Webhook)]
         domains += _domains(f"{prefix}actors")
     if settings.namespace in dict(domains):
         raise ConfigurationError(
@@ -91,6 +99,7 @@ def load(settings: Settings) -> App:
         (),
         tuple(kinds),
         tuple(replace(schedule, app=app) for schedule, app in schedules.items()),
+        tuple(dict.fromkeys(webhooks)),
     )
 
 

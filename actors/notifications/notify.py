@@ -17,5 +17,7 @@ class Notified(BaseModel):
 
 @actor(title="Send Notification")
 def notify(event: NotificationSend, run: Run) -> Notified:
-    run.write(store.SAVE_NOTIFICATION, {"id": run.id, **event.model_dump()})
+    row = {"id": run.id, **event.model_dump()}
+    run.write(store.SAVE_NOTIFICATION, row)
+    run.broadcast(f"user-{event.user_id}", {"notification": row}, name="notification-received")
     return Notified(notification_id=run.id)

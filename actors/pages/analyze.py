@@ -19,6 +19,8 @@ def analyze(event: PageAnalyzeRequested, run: Run) -> NotificationSend:
     found = run.step("run-analysis", run_analysis, template, str(event.url), event.scan)
     run.write(store.KNOW_PAGE, {"id": event.page_id, "user_id": event.user_id, "url": str(event.url)})
     run.write(store.SAVE_RECOMMENDATIONS, store.recommendation_values(event.page_id, found))
+    complete = {"page_id": event.page_id, "recommendation_count": len(found), "status": "complete"}
+    run.broadcast(f"page-{event.page_id}", complete, name="analysis-complete")
     counted = "1 recommendation" if len(found) == 1 else f"{len(found)} recommendations"
     return NotificationSend(
         user_id=event.user_id,

@@ -89,6 +89,15 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Broadcast:
+    """What those who listen to a channel are to be told, with the commit of the run's end. `data` is a JSON object."""
+
+    channel: str
+    name: str
+    data: Json
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """How an attempt leaves `running`. `delay` makes it due again; a run that waits without one is woken by something else."""
 
@@ -98,6 +107,8 @@ class End:
     delay: timedelta | None = None
     writes: Sequence[tuple[str, Mapping[str, object] | Sequence[object]]] = ()
     outgoing: Sequence[Outgoing] = ()
+    broadcasts: Sequence[Broadcast] = ()
+    """In the order of the body; a repeat of the run's n-th one changes nothing."""
     failure: FailedAttempt | None = None
     dead: DeadLetter | None = None
     awaits: Sequence[tuple[str, int]] = ()

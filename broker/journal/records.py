@@ -55,6 +55,15 @@ from unnest(%b::uuid[], %b::bigint[], %b::text[], %b::uuid[], %b::jsonb[], %b::t
 where r.id = e.id and r.fence = e.fence and r.status = 'running'
 returning r.id, r.parent_id is not null and r.finished_at is not null"""
 
+# Of a run that has ended under the fence. The key is the run and the place: what an unanswered commit repeats is one row.
+_BROADCASTS = """
+insert into broadcast (channel, name, data, run_id, rerun, place, created_at)
+select b.channel, b.name, b.data, b.run_id, r.rerun, b.place, clock()
+from unnest(%b::uuid[], %b::int[], %b::text[], %b::text[], %b::jsonb[])
+     with ordinality as b (run_id, place, channel, name, data, number) join run r on r.id = b.run_id
+order by b.number
+on conflict (run_id, rerun, place) do nothing"""
+
 _ATTEMPTS = """
 insert into attempt (run_id, rerun, attempt, failed_at, kind, error, trace, step, delay)
 select a.run_id, r.rerun, r.attempt, clock(), a.kind, a.error, a.trace, a.step, a.delay
@@ -218,8 +227,20 @@ def _write_ends(connection: Connection, records: Sequence[Record]) -> Writing[di
     updated = connection.execute(_ENDS, columns(rows))
     yield
     ended: dict[UUID, bool] = dict(updated.fetchall())
-    _write_failures(connection, [(r, e) for r, e in pairs if r.run_id in ended])
+    owned = [(r, e) for r, e in pairs if r.run_id in ended]
+    _write_failures(connection, owned)
+    _write_broadcasts(connection, owned)
     return ended
+
+
+def _write_broadcasts(connection: Connection, ends: Sequence[tuple[Record, End]]) -> None:
+    rows = [
+        (record.run_id, place, told.channel, told.name, told.data)
+        for record, end in ends
+        for place, told in enumerate(end.broadcasts)
+    ]
+    if rows:
+        connection.execute(_BROADCASTS, columns(rows))
 
 
 def _write_failures(connection: Connection, ends: Sequence[tuple[Record, End]]) -> None:

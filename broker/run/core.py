@@ -24,8 +24,9 @@ from broker.codec import MAX_BYTES, encode
 from broker.database import without_values
 from broker.errors import CodeChangedError, ConfigurationError, InvalidEventError, StepFailed
 from broker.journal.claimed import ClaimedRun, StoredStep
-from broker.journal.intents import End, Outgoing, StepRow
+from broker.journal.intents import Broadcast, End, Outgoing, StepRow
 from broker.outcomes import Result
+from broker.run.broadcasts import broadcast_of
 from broker.run.waits import QueueOf, Waits, name_of_queue
 from broker.signals import Fenced, Suspended
 from broker.sizes import SOFT_BYTES, remark
@@ -76,6 +77,7 @@ class Core:
         self.soft_bytes = soft_bytes
         self.traced = traced
         self.outgoing: list[Outgoing] = []
+        self.broadcasts: list[Broadcast] = []
         self.writes: list[tuple[str, Mapping[str, object] | Sequence[object]]] = []
         self.sealed = ""
         self.failed_step: str | None = None
@@ -183,6 +185,11 @@ class Core:
         self.refuse_if_sealed("publish")
         return self._publish(event, delay, subject)
 
+    def broadcast(self, channel: str, data: BaseModel | Mapping[str, object], name: str | None) -> None:
+        """Raises ConfigurationError for a channel or name that cannot be, InvalidEventError for data that is no JSON object."""
+        self.refuse_if_sealed("broadcast")
+        self.broadcasts.append(broadcast_of(self.claimed.actor, channel, data, name))
+
     def seal(self, verb: str) -> None:
         """From here on every other verb is refused: the transaction is the last one."""
         self.refuse_if_sealed(verb)
@@ -204,7 +211,13 @@ class Core:
         for event in events:
             self._publish(event, None, None)
         result = value.model_dump_json() if value is not None else None
-        return End("completed", result=result, writes=self.writes, outgoing=self.outgoing)
+        return End(
+            "completed",
+            result=result,
+            writes=self.writes,
+            outgoing=self.outgoing,
+            broadcasts=self.broadcasts,
+        )
 
     def idempotency_key(self, step: str, *parts: object) -> str:
         """The same for every attempt and every try of this step: hand it to providers that keep such keys."""

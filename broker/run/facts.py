@@ -6,6 +6,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
+from pydantic import BaseModel
 
 from broker.run.core import Core
 from broker.run.tools import Tools
@@ -73,3 +74,13 @@ class Facts:
     def publish(self, event: Event, *, delay: timedelta | None = None, subject: str | None = None) -> UUID:
         """Publish with the commit that ends the run; a failed attempt publishes nothing. Returns the event's id."""
         return self._core.publish(event, delay=delay, subject=subject)
+
+    def broadcast(
+        self, channel: str, data: BaseModel | Mapping[str, object], *, name: str | None = None
+    ) -> None:
+        """Tell those who listen to `channel` now, with the commit that completes the run: once, and never from a failed attempt.
+
+        Who does not listen misses it: it is no event, and starts nothing. `name` is what a browser's EventSource calls the
+        event: unless given, the type of an Event, else `message`.
+        """
+        self._core.broadcast(channel, data, name)

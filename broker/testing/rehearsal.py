@@ -1,6 +1,7 @@
 """One actor without broker or database: its body with steps kept in memory, and everything it asked for as values."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ class Rehearsal:
 
     published: list[Event] = field(default_factory=list[Event])
     writes: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
+    broadcasts: list[tuple[str, str, Any]] = field(default_factory=list[tuple[str, str, Any]])
+    """Channel, name and data of each."""
     result: str | None = None
     suspended: Suspended | None = None
     steps: dict[tuple[str, int], StepRow] = field(default_factory=dict[tuple[str, int], StepRow])
@@ -123,6 +126,7 @@ def _once(
 def _keep(rehearsal: Rehearsal, end: End) -> None:
     rehearsal.result = end.result
     rehearsal.writes = list(end.writes)
+    rehearsal.broadcasts = [(told.channel, told.name, json.loads(told.data)) for told in end.broadcasts]
     for out in end.outgoing:
         headers = out.message.headers
         version = int(headers.get("cloudEvents_schemaversion", "1"))

@@ -18,6 +18,8 @@ FLAT = 1.05
 """Mean memory of the last quarter over that of the first."""
 LONG_ENOUGH = timedelta(minutes=3)
 """Of a shorter row the first quarter is the workers' own start."""
+WARM_UP_SECONDS = 30.0
+"""Of a process: it boots from 10 to 69 MB in seconds, more of them the busier the machine is, and then stays there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class Pulse:
             return None
         most = max((len(samples) for samples in self.memory.values()), default=0)
         whole = [samples for samples in self.memory.values() if len(samples) == most]
-        return max((_growth([size for _, size in samples]) for samples in whole), default=None)
+        warm = [[size for at, size in samples if at - samples[0][0] >= WARM_UP_SECONDS] for samples in whole]
+        return max((_growth(sizes) for sizes in warm if sizes), default=None)
 
     def _back(self, ready: float, end: float, wanted: float) -> float | None:
         after = [(at, done) for at, done in self.beats if ready <= at <= end]

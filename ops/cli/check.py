@@ -50,10 +50,14 @@ def _show(app: App) -> None:
     if app.schedules:
         out.print()
         out.print(schedules_of(app))
+    if app.webhooks:
+        out.print()
+        out.print(webhooks_of(app))
     out.print()
     counts = f"{len(actors)} actors, {len(rows)} events, {len(app.pipelines)} pipelines"
     timed = f", {len(app.schedules)} schedules" if app.schedules else ""
-    out.print(f"{counts}{timed}: no faults", style="green")
+    told = f", {len(app.webhooks)} webhooks" if app.webhooks else ""
+    out.print(f"{counts}{timed}{told}: no faults", style="green")
 
 
 def schedules_of(app: App) -> Table:
@@ -74,8 +78,20 @@ def schedules_of(app: App) -> Table:
     )
 
 
+def webhooks_of(app: App) -> Table:
+    """What is answered at /webhooks, and the setting without which it is not."""
+    return table(
+        ["WEBHOOK", "SCHEME", "SECRETS", "PUBLISHES"],
+        [
+            (each.name, type(each.scheme).__name__, each.scheme.secrets.variable, _types(each.kinds))
+            for each in sorted(app.webhooks, key=lambda webhook: webhook.name)
+        ],
+    )
+
+
 def _events(app: App) -> list[type[Event]]:
     kinds = {kind for actor in app.actors for kind in (*actor.hears, *actor.publishes)}
+    kinds |= {kind for webhook in app.webhooks for kind in webhook.kinds}
     return sorted(kinds, key=lambda kind: (kind.event_type, kind.event_version))
 
 

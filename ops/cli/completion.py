@@ -24,6 +24,10 @@ def schedules() -> list[str]:
     return _names(lambda app: (schedule.name for schedule in app.schedules))
 
 
+def webhooks() -> list[str]:
+    return _names(lambda app: (webhook.name for webhook in app.webhooks))
+
+
 def events() -> list[str]:
     return _names(lambda _: (kind.event_type for kind in registered()))
 

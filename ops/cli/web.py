@@ -1,4 +1,4 @@
-"""`callboard web`: the status page alone."""
+"""`callboard web`: the status page, and what other services call."""
 
 import signal
 import threading
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ops.boot import load
 from ops.cli.screen import console, errors
 from ops.cli.session import settings_of_command
 from ops.web.server import HOST, is_loopback, serving
@@ -19,13 +20,14 @@ def web(
         str, typer.Option("--host", help="The address to listen on. Everybody who reaches it may read.")
     ] = HOST,
 ) -> None:
-    """Serve a page of runs and their chains, live, until Ctrl-C. It reads only, and shows no payload."""
+    """Serve a page of runs and their chains, live, until Ctrl-C. The page reads only, and shows no payload. Webhooks, triggers of
+    schedules and realtime channels are answered too, where their secrets are set."""
     settings = settings_of_command()
     _ = settings.database  # raises when no database is set
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    with serving(settings, host=host, port=port) as page:
+    with serving(settings, host=host, port=port, loaded=load(settings)) as page:
         console().print(f"status page: {page}", soft_wrap=True)
         if not is_loopback(host):
             errors().print(

@@ -1,1 +1,2 @@
-"""The status page: runs and their chains in a browser, as they are now. Reads only, shows no payload."""
+"""What is answered over HTTP: the status page, which reads only and shows no payload; webhooks and triggers of schedules;
+realtime channels."""

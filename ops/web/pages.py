@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -24,11 +23,16 @@ from broker.chains import now, stories
 from broker.errors import CallboardError, NotFoundError
 from broker.history import STATUSES, chain, list_runs, runs_of
 from broker.pause import paused
+from ops.boot import App
 from ops.cli.runs import note_of
 from ops.cli.screen import clock, took
 from ops.cli.session import connected
 from ops.web.chart import draw
+from ops.web.hooks import hook_routes
+from ops.web.live import Live
+from ops.web.realtime import realtime_routes
 
+NOTHING = App()
 ROOM = Path(__file__).parent
 PAGE = 50
 """Runs a page."""
@@ -51,21 +55,7 @@ class WrongFilterError(CallboardError):
     """What was asked for in the address cannot be."""
 
 
-class Live:
-    """Whether streams go on: an open one would keep the server from stopping."""
-
-    def __init__(self) -> None:
-        self._over = Event()
-
-    def end(self) -> None:
-        self._over.set()
-
-    @property
-    def over(self) -> bool:
-        return self._over.is_set()
-
-
-def make_app(settings: Settings, live: Live, *, only_local: bool) -> Starlette:
+def make_app(settings: Settings, live: Live, *, only_local: bool, loaded: App = NOTHING) -> Starlette:
     """Connects to nothing until it is asked for a page."""
     pages = Pages(settings, live)
     return Starlette(
@@ -74,6 +64,8 @@ def make_app(settings: Settings, live: Live, *, only_local: bool) -> Starlette:
             Route("/live", pages.runs_live),
             Route("/runs/{reference}", pages.chain),
             Route("/runs/{reference}/live", pages.chain_live),
+            *hook_routes(settings, live, loaded),
+            *realtime_routes(settings, live),
             Mount("/static", StaticFiles(directory=ROOM / "static")),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_NAMES if only_local else ["*"])],

@@ -11,7 +11,9 @@ import uvicorn
 
 from broker import Settings
 from broker.errors import CallboardError
-from ops.web.pages import Live, make_app
+from ops.boot import App
+from ops.web.live import Live
+from ops.web.pages import NOTHING, make_app
 
 HOST = "127.0.0.1"
 PORT = 8094
@@ -20,11 +22,16 @@ STOP_LIMIT = timedelta(seconds=3)
 
 
 @contextmanager
-def serving(settings: Settings, *, host: str = HOST, port: int | None = None) -> Generator[str]:
+def serving(
+    settings: Settings, *, host: str = HOST, port: int | None = None, loaded: App = NOTHING
+) -> Generator[str]:
     """The page's address, for as long as it is open. Raises CallboardError for a port that was asked for and is taken."""
     with _listening(host, port) as listener:
+        # asyncio sets it only where the protocol's number is said, and `create_server` does not say it: every answer that is
+        # written in two parts then waits 40 ms for the other side's delayed ACK. Connections take it over from here.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         live = Live()
-        app = make_app(settings, live, only_local=is_loopback(host))
+        app = make_app(settings, live, only_local=is_loopback(host), loaded=loaded)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(

@@ -58,5 +58,13 @@ def test_memory_is_judged_by_the_worst_process_that_lived_all_the_time() -> None
     assert pulse.growth() == pytest.approx(1.1)
 
 
+def test_a_process_that_boots_while_the_row_begins_has_not_grown() -> None:
+    end = int(LONG_ENOUGH.total_seconds())
+    pulse = beating({0: 0, end: 0})
+    pulse.memory[1] = [(float(at), 10 if at < 20 else 70) for at in range(end)]
+
+    assert pulse.growth() == 1
+
+
 def test_a_short_row_says_nothing_about_memory() -> None:
     assert beating({0: 0, 60: 100}).growth() is None

@@ -200,7 +200,7 @@ def test_check_needs_no_server_and_lists_what_is_loaded(cli: Cli, monkeypatch: p
     checked = cli("check")
 
     assert checked.exit_code == 0
-    assert "3 actors, 3 events, 0 pipelines, 1 schedules: no faults" in checked.stdout
+    assert "3 actors, 3 events, 0 pipelines, 1 schedules, 1 webhooks: no faults" in checked.stdout
     monkeypatch.setenv("CALLBOARD_APPS", "")
     assert "CALLBOARD_APPS" in told(cli, "check")
     assert "CALLBOARD_DATABASE_URL is not set" in told(cli, "runs")

@@ -17,6 +17,10 @@ def test_a_notification_is_one_unread_row_and_the_run_names_it(dsn: str) -> None
             "select id, user_id, title, message, type, read from notifications.notification"
         )
         assert row == ["ada", "Hello", "It's here", "warning", False]
+        told = {"id": str(id), "user_id": "ada", "title": "Hello", "message": "It's here", "type": "warning"}
+        assert play.rows("select channel, name, data from broadcast") == [
+            ("user-ada", "notification-received", {"notification": told})
+        ]
         assert play.rows("select result from run") == [({"notification_id": str(id)},)]
 
 

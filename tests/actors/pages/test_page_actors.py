@@ -100,7 +100,15 @@ def test_a_second_analysis_replaces_the_advice_of_the_first(dsn: str) -> None:
         play.publish(event.model_copy(update={"scan": scan}))
         play.drain()
         after = dict(play.rows("select key, id from pages.recommendation"))
+        told = play.rows("select channel, data from broadcast where name = 'analysis-complete' order by id")
 
+    assert told == [
+        (
+            f"page-{event.page_id}",
+            {"page_id": str(event.page_id), "recommendation_count": len(keys), "status": "complete"},
+        )
+        for keys in (before, after)
+    ]
     assert {"images-without-alt", "title-missing"} <= before.keys() - after.keys()
     assert after == {key: id for key, id in before.items() if key in after}
 

@@ -1,0 +1,15 @@
+"""What comes in from other services by webhook, where nobody has said what it is."""
+
+from pydantic import JsonValue
+
+from .event import Event
+
+
+class WebhookReceived(Event, type="webhook.received", aliases=("webhook/received",)):
+    """A delivery whose signature was right. `topic` is the provider's own word for what happened, `payload` what it sent."""
+
+    provider: str
+    topic: str
+    delivery_id: str
+    shop_id: str | None = None
+    payload: dict[str, JsonValue]

@@ -4,6 +4,7 @@ from broker.actor import Actor, Chain, actor
 from broker.backoff import AI_API, DEFAULT, EMAIL, NO_RETRY, SALLA_API, SCRAPER, Backoff
 from broker.environment import EnvironmentSettings
 from broker.errors import CallboardError, ConfigurationError, InvokeFailed, PublishError, StepFailed
+from broker.gathering import Batch, Debounce
 from broker.middleware.base import Door, Policy, Visit
 from broker.outcomes import Failed, Ok, Result
 from broker.policies import CancelOn, Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
@@ -24,12 +25,14 @@ __all__ = [
     "Actor",
     "AsyncRun",
     "Backoff",
+    "Batch",
     "CallboardError",
     "CancelOn",
     "Chain",
     "Concurrency",
     "ConfigurationError",
     "DEFAULT",
+    "Debounce",
     "Door",
     "EMAIL",
     "Elapsed",

@@ -26,6 +26,7 @@ from typing_extensions import TypeVar
 
 from broker.backoff import Backoff
 from broker.errors import ConfigurationError
+from broker.gathering import Batch, Debounce
 from broker.keys import Key
 from broker.outcomes import Result
 from broker.policies import CancelOn, Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
@@ -54,6 +55,8 @@ OPTIONS = (
     "singleton",
     "priority",
     "idempotency",
+    "debounce",
+    "batch",
     "cancel_on",
     "publishes",
     "waits_for",
@@ -150,6 +153,8 @@ def actor(
     singleton: Singleton | None = None,
     priority: Key | None = None,
     idempotency: Idempotency | None = None,
+    debounce: Debounce | None = None,
+    batch: Batch | None = None,
     cancel_on: CancelOn | Sequence[CancelOn] | None = None,
     publishes: Sequence[type[Event]] = (),
     waits_for: Sequence[type[Event]] = (),
@@ -181,6 +186,8 @@ def actor(
         "singleton": singleton,
         "priority": priority,
         "idempotency": idempotency,
+        "debounce": debounce,
+        "batch": batch,
         "cancel_on": cancel_on,
         "options": dict(options) if options else None,
     }

@@ -81,6 +81,14 @@ def optional(attributes: Mapping[str, object], name: str, max_bytes: int = MAX_K
     return text
 
 
+def told(headers: Mapping[str, object], name: str) -> str | None:
+    """What the headers of an event say that could not be decoded: enough to look for it. None where they say nothing sound."""
+    try:
+        return optional(in_our_spelling(headers), name)
+    except UndecodableError:
+        return None
+
+
 def event_type(name: str) -> str:
     fault = type_fault(name)
     if fault:

@@ -17,8 +17,10 @@ from broker.middleware.base import Policy
 from broker.middleware.cancel_on import CancelOn
 from broker.middleware.concurrency import Concurrency
 from broker.middleware.deadline import Deadline
+from broker.middleware.fold import Fold
 from broker.middleware.idempotency import Idempotency
 from broker.middleware.max_age import MaxAge
+from broker.middleware.pause import Pause
 from broker.middleware.rate_limit import RateLimit
 from broker.middleware.singleton import Singleton
 from broker.middleware.throttle import Throttle
@@ -33,11 +35,12 @@ P = TypeVar("P", bound=Policy)
 
 def standard_policies() -> list[Policy]:
     """Outermost first. Trace sees everything. Doors stand in the order in which they may refuse: what is too late needs no key; a
-    duplicate uses up no start; a start that is dropped holds no slot; a slot comes before the start rate, so that a start is
-    counted when it happens; what cancels a run is noted for those that none has dropped. The time limit is the innermost around
-    the body; backoff decides about whatever came out."""
+    duplicate uses up no start, and is not gathered; many events that are one run are one start; what is paused uses
+    up none; a start that is dropped holds no
+    slot; a slot comes before the start rate, so that a start is counted when it happens; what cancels a run is noted for those
+    that none has dropped. The time limit is the innermost around the body; backoff decides about whatever came out."""
     keys, limits = [Idempotency(), Singleton()], [RateLimit(), Concurrency(), Throttle()]
-    doors = [MaxAge(), Deadline(), *keys, *limits, CancelOn()]
+    doors = [MaxAge(), Deadline(), *keys, Fold(), Pause(), *limits, CancelOn()]
     return [Trace(), *doors, TimeLimit(), Backoff()]
 
 

@@ -101,3 +101,21 @@ class Database:
         connection.execute("set idle_in_transaction_session_timeout to '60s'")
         if not connection.autocommit:
             connection.commit()
+
+
+_NAMES_ONLY = frozenset({"23502", "23503", "23505", "23514", "3F000", "42703", "42883", "42P01", "42P07"})
+"""States whose message quotes nothing but names of tables, columns, constraints and functions."""
+
+
+def without_values(error: BaseException) -> str:
+    """A database error without the values it quotes: PostgreSQL's state, primary message, table, column, constraint. Of others (a
+    key function, a parameter that is no JSON) the type."""
+    if not isinstance(error, psycopg.Error) or error.diag.sqlstate is None:
+        return type(error).__name__
+    told = error.diag
+    names = (("table", told.table_name), ("column", told.column_name), ("constraint", told.constraint_name))
+    where = ", ".join(f"{label} {name}" for label, name in names if name)
+    message = told.message_primary or ""
+    if told.sqlstate not in _NAMES_ONLY:
+        message = message.split('"')[0].strip(" :")
+    return f"{told.sqlstate} {message}" + (f" ({where})" if where else "")

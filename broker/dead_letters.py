@@ -16,7 +16,7 @@ from broker.errors import NotFoundError
 from broker.journal.intents import Outgoing
 from broker.outbox import store
 from broker.patience import without_wait
-from broker.reopen import Again, reopen
+from broker.reopen import Again, refuse_unfit, reopen
 from broker.transports.base import WireMessage
 from schemas import uuid7
 
@@ -142,6 +142,8 @@ def replay(connection: Connection, ids: Sequence[UUID], again: Again) -> list[UU
     letter or step; then none is replayed.
     """
     replayed: list[UUID] = []
+    if again.event is not None:
+        refuse_unfit(again.event)
     with connection.transaction(), connection.cursor() as cursor:
         for id in sorted(ids):
             letter = get_letter(connection, id)

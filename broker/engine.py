@@ -28,14 +28,17 @@ from broker.errors import JournalError
 from broker.failures import Failures
 from broker.intake import Intake
 from broker.journal.batch import Batch, Identity, Outbox
-from broker.journal.intents import ClaimedRun, Record, Sent, Unsent
+from broker.journal.claimed import ClaimedRun
+from broker.journal.intents import Record, Sent, Unsent
 from broker.journal.writer import Journal
 from broker.keeper import Keeper
 from broker.lane import Lane
+from broker.middleware.pause import Pause
 from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
 from broker.outbox import Relay, StoredOutbox
 from broker.patience import Patience, offer_now
+from broker.pause import PauseSweep
 from broker.perform import Performer
 from broker.publisher import Publisher
 from broker.reading import Reader
@@ -229,9 +232,10 @@ class Engine:
             timers=Timers(self._transport, self._topology, self.identity.id),
             relay=Relay(self._transport, self.identity.id),
             interval=settings.sweep_interval,
-            hearing=Hearing(self.identity.id, self._cancelled),
+            hears=[Hearing(self.identity.id, self._cancelled), self._broker.policy(Pause)],
             sweeps=[
                 CancelSweep(self._topology),
+                PauseSweep(),
                 SlotSweep(),
                 WaitSweep(self._topology),
                 Retention(

@@ -10,7 +10,8 @@ from opentelemetry.trace import get_current_span
 
 from broker.broker import CallboardBroker
 from broker.codec import encode
-from broker.journal.intents import ClaimedRun, DeadLetter, End, FailedAttempt, Outgoing
+from broker.journal.claimed import ClaimedRun
+from broker.journal.intents import DeadLetter, End, FailedAttempt, Outgoing
 from broker.transports.base import WireMessage
 from schemas import Envelope, FailedEvent, Failure, derived, wrap
 

@@ -12,6 +12,7 @@ from broker.history_rows import (
     STATUSES,
     UNFINISHED,
     AttemptRow,
+    Gathering,
     LetterLine,
     OnTheWay,
     PlaceInLine,
@@ -28,6 +29,7 @@ __all__ = [
     "STATUSES",
     "UNFINISHED",
     "AttemptRow",
+    "Gathering",
     "LetterLine",
     "OnTheWay",
     "PlaceInLine",
@@ -38,6 +40,7 @@ __all__ = [
     "WorkerRow",
     "chain",
     "count_runs",
+    "gathering",
     "get_run",
     "hearers",
     "key_holder",
@@ -68,6 +71,12 @@ _ONE = f"{_WHOLE} where id = %s"
 _OF_EVENT = f"{_WHOLE} where event_id = %s order by id"  # run_claim
 _CHAIN = f"{_RUN} where correlation_id = %s order by created_at, id"  # run_correlation
 _CAUSED = f"{_RUN} where correlation_id = %s and causation_id = %s order by created_at, id"  # run_correlation
+
+_FOLDED = f"{_RUN} where folded_into = %s order by id desc limit 20"  # run_folded
+_FOLDED_COUNT = "select count(*) from run where folded_into = %s"  # run_folded
+_GATHERING = (
+    "select key, members, due_at - clock() as due_in from limit_fold where run_id = %s"  # limit_fold_run
+)
 
 _ATTEMPTS = """
 select attempt, rerun, failed_at, kind, error, trace, step, delay from attempt where run_id = %s order by id"""
@@ -180,6 +189,8 @@ def story(connection: Connection, run: RunRow) -> RunStory:
             if out.causation_id == run.event_id
         ],
         waits=waits_of(connection, run.id),
+        folded=_rows(connection, RunRow, _FOLDED, (run.id,))[::-1],
+        folded_count=_count(connection, _FOLDED_COUNT, run.id),
     )
 
 
@@ -225,9 +236,20 @@ def place_in_line(connection: Connection, run_id: UUID) -> PlaceInLine | None:
     return found[0] if found else None
 
 
+def gathering(connection: Connection, run_id: UUID) -> Gathering | None:
+    """What a run has gathered so far; None for one that gathers no more, or never has."""
+    found = _rows(connection, Gathering, _GATHERING, (run_id,))
+    return found[0] if found else None
+
+
 def count_runs(connection: Connection) -> dict[str, int]:
     """Runs by status."""
     return dict(connection.execute(_COUNTS).fetchall())
+
+
+def _count(connection: Connection, statement: str, id: UUID) -> int:
+    row = connection.execute(statement.encode(), (id,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _rows(

@@ -156,6 +156,15 @@ class PlaceInLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Gathering:
+    """A run that still gathers events of its key. `due_in` is when it starts if none comes."""
+
+    key: str
+    members: int
+    due_in: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker process. `silent` is the age of its last heartbeat."""
 
@@ -178,3 +187,6 @@ class RunStory:
     next: Sequence[RunRow]
     on_the_way: Sequence[OnTheWay]
     waits: Sequence[WaitLine] = ()
+    folded: Sequence[RunRow] = ()
+    """The last of the runs whose work it does too; `folded_count` are all of them."""
+    folded_count: int = 0

@@ -10,7 +10,8 @@ import structlog
 
 from broker.broker import CallboardBroker
 from broker.errors import JournalError
-from broker.journal.intents import Answer, ClaimedRun, Defer, Hear, Intent, Park, Recorded, Resume
+from broker.journal.claimed import ClaimedRun
+from broker.journal.intents import Answer, Defer, Hear, Intent, Park, Recorded, Resume
 from broker.journal.writer import Journal
 from broker.lane import Lane
 from broker.reading import Reader, park

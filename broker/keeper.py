@@ -1,5 +1,5 @@
 """One thread a process that holds the worker's lock and, while it leads, sweeps: the dead, the due timers, schedules and outbox.
-It also hears which of its process's runs were cancelled.
+It also hears what people did: runs of its process that were cancelled, actors that are paused.
 
 Every worker tries to lead; a session lock decides. The leader's death frees the lock, and the next look of another finds it.
 """
@@ -48,7 +48,7 @@ class Keeper:
         timers: Timers,
         relay: Relay,
         interval: timedelta,
-        hearing: Sweep,
+        hears: Sequence[Sweep],
         sweeps: Sequence[Sweep],
         scheduler: Scheduler,
     ) -> None:
@@ -58,7 +58,7 @@ class Keeper:
         self._timers = timers
         self._relay = relay
         self._interval = interval
-        self._hearing = hearing
+        self._hears = hears
         self._sweeps = sweeps
         self._scheduler = scheduler
         self._stop = threading.Event()
@@ -105,6 +105,8 @@ class Keeper:
         self._identity.locked = True
         connection.execute("set lock_timeout to '1s'")
         self._patiently(self._takeover.recover, connection)
+        for each in self._hears:
+            self._patiently(each.sweep, connection)
         self.ready.set()
 
     def _look(self, connection: psycopg.Connection) -> None:
@@ -114,7 +116,8 @@ class Keeper:
             self.leading = bool(row and row[0])
         busy = self._sweep(connection) if self.leading else False
         # After the sweep: what that has just cancelled stops at once.
-        self._patiently(self._hearing.sweep, connection)
+        for each in self._hears:
+            self._patiently(each.sweep, connection)
         if not self.leading:
             # It also notices within an interval that our own session, and with it the worker's lock, was lost.
             self._takeover.depose(connection, leader_key(self._database.schema))

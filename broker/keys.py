@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -45,6 +45,18 @@ def raw(key: Key, *heard: type[Event]) -> Callable[[Event], object]:
     for cls in heard:
         _check(key, steps, cls)
     return attrgetter(key) if len(steps) == 1 else partial(_walked, steps)
+
+
+@lru_cache(maxsize=1024)
+def key_function(key: Key | None, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
+    """As `resolve`, made once. Without a key all events have the same one."""
+    return (lambda _event: "") if key is None else resolve(key, *heard)
+
+
+@lru_cache(maxsize=1024)
+def raw_function(key: Key, heard: tuple[type[Event], ...]) -> Callable[[Event], object]:
+    """As `raw`, made once."""
+    return raw(key, *heard)
 
 
 def rendered(value: object) -> str:

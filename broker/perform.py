@@ -30,7 +30,6 @@ from schemas import (
     InvalidPayload,
     UnknownType,
     UnknownVersion,
-    validate,
 )
 
 Toolmaker = Callable[[Work], Tools]
@@ -151,7 +150,7 @@ class Performer:
         if claimed.event is not None:
             return claimed.event
         try:
-            claimed.event = validate(claimed.envelope.type, claimed.envelope.version, claimed.envelope.data)
+            return claimed.read()
         except (UnknownType, UnknownVersion) as error:
             pause = self._patience.pause(claimed.unread_for or timedelta(0))
             if pause is not None:
@@ -159,7 +158,6 @@ class Performer:
             raise CodeChangedError(f"the stored event is of no known type or version: {error}") from None
         except InvalidPayload as error:
             raise CodeChangedError(f"the stored event no longer fits: {error}") from None
-        return claimed.event
 
     def _finish(self, work: Work, run: Run, tools: Tools, end: End | None) -> None:
         """Record, in the run's own transaction if its body opened one."""

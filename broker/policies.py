@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
 from typing import Literal
 
 from broker.backoff import DEFAULT, Backoff
 from broker.errors import ConfigurationError
-from broker.keys import Key, raw, resolve
+from broker.gathering import Batch, Debounce, Gathering
+from broker.keys import Key, key_function, raw, raw_function
 from broker.matching import Match
 from schemas import Event
 
@@ -40,7 +40,7 @@ class Throttle:
         return self.per / self.limit
 
     def key_of(self, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
-        return _key_function(self.key, heard)
+        return key_function(self.key, heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Idempotency:
             raise ConfigurationError(f"Idempotency(ttl={self.ttl}): must be positive")
 
     def key_of(self, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
-        return _key_function(self.key, heard)
+        return key_function(self.key, heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Concurrency:
             raise ConfigurationError("Concurrency(scope=''): say 'actor', 'pipeline', or a name of your own")
 
     def key_of(self, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
-        return _key_function(self.key, heard)
+        return key_function(self.key, heard)
 
     def scope_of(self, actor: str, pipeline: str | None) -> str:
         """Who shares the slots, as one text. A run in no pipeline shares those of its actor."""
@@ -111,7 +111,7 @@ class RateLimit:
             )
 
     def key_of(self, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
-        return _key_function(self.key, heard)
+        return key_function(self.key, heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Singleton:
             raise ConfigurationError(f"Singleton(mode={self.mode!r}): say 'skip' or 'cancel'")
 
     def key_of(self, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
-        return _key_function(self.key, heard)
+        return key_function(self.key, heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,8 @@ class Policies:
     singleton: Singleton | None = None
     priority: Key | None = None
     idempotency: Idempotency | None = None
+    debounce: Debounce | None = None
+    batch: Batch | None = None
     cancel_on: CancelOn | Sequence[CancelOn] | None = None
     options: Mapping[str, object] = field(default_factory=dict[str, object])
     """Options of middleware that an application added itself."""
@@ -187,11 +189,26 @@ class Policies:
             return (self.cancel_on,)
         return tuple(self.cancel_on or ())
 
+    @property
+    def gathering(self) -> Gathering | None:
+        """`debounce` or `batch`: what makes one run of many events."""
+        return self.debounce or self.batch
+
     def check(self, actor: str, heard: tuple[type[Event], ...]) -> None:
-        """Raises ConfigurationError for a key path that one of the events does not have, and for a limit that is not positive."""
-        for policy in (self.throttle, self.rate_limit, self.concurrency, self.singleton, self.idempotency):
+        """Raises ConfigurationError for a key path that one of the events does not have, for a limit that is not positive,
+        and for policies that do not go together."""
+        keyed = (
+            self.throttle,
+            self.rate_limit,
+            self.concurrency,
+            self.singleton,
+            self.idempotency,
+            self.gathering,
+        )
+        for policy in keyed:
             if policy is not None:
                 policy.key_of(heard)
+        self._check_gathering(actor)
         for each in self.cancelled_by:
             each.check(actor, heard)
         if self.priority is not None:
@@ -205,9 +222,25 @@ class Policies:
             if limit is not None and limit <= timedelta(0):
                 raise ConfigurationError(f"actor {actor}: {name} must be positive")
 
+    def _check_gathering(self, actor: str) -> None:
+        policy = self.gathering
+        if policy is None:
+            return
+        if self.debounce is not None and self.batch is not None:
+            problem = "debounce and batch both gather events: give it one of them"
+        elif self.singleton is not None:
+            problem = f"a {policy.word} has one run a key already, and singleton would skip what is to be folded into it"
+        elif self.deadline is not None and policy.longest is not None and self.deadline <= policy.longest:
+            problem = f"its deadline would end while it gathers, which may take {policy.longest}"
+        elif any(each.match != policy.key or policy.key is None for each in self.cancelled_by):
+            problem = f"cancel_on stops a run of many events: match by the key of its {policy.word}"
+        else:
+            return
+        raise ConfigurationError(f"actor {actor}: {problem}")
+
     def priority_of(self, event: Event, heard: tuple[type[Event], ...]) -> int:
         """Higher goes first; 0 without a priority. Raises TypeError for a value that is no whole number."""
-        value = 0 if self.priority is None else _raw_function(self.priority, heard)(event)
+        value = 0 if self.priority is None else raw_function(self.priority, heard)(event)
         if not isinstance(value, int):
             raise TypeError(f"a priority must be a whole number, not {type(value).__name__}")
         return max(-LOWEST, min(LOWEST, value))
@@ -215,13 +248,3 @@ class Policies:
 
 LOWEST = 2**31 - 1
 """A priority is an integer of PostgreSQL's; what is beyond its range goes first, or last, all the same."""
-
-
-@lru_cache(maxsize=1024)
-def _key_function(key: Key | None, heard: tuple[type[Event], ...]) -> Callable[[Event], str]:
-    return (lambda _event: "") if key is None else resolve(key, *heard)
-
-
-@lru_cache(maxsize=1024)
-def _raw_function(key: Key, heard: tuple[type[Event], ...]) -> Callable[[Event], object]:
-    return raw(key, *heard)

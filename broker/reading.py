@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from broker.attributes import told
 from broker.broker import CallboardBroker
 from broker.codec import LATE, PARENT, WakeUp, decode
 from broker.digest import digest
@@ -176,9 +177,9 @@ def park(
             reason,
             str(error).replace("\0", "\\0"),
             queue=delivery.queue,
-            event_id=envelope.id if envelope else None,
-            event_source=envelope.source if envelope else None,
-            event_type=envelope.type if envelope else None,
+            event_id=envelope.id if envelope else told(delivery.headers, "id"),
+            event_source=envelope.source if envelope else told(delivery.headers, "source"),
+            event_type=envelope.type if envelope else told(delivery.headers, "type"),
             field=field or getattr(error, "field", None),
             body=delivery.body,
             headers={name: value.replace("\0", "") for name, value in delivery.headers.items()},

@@ -12,7 +12,7 @@ from psycopg import Connection, Cursor
 from broker.audit import note
 from broker.errors import CallboardError, CodeChangedError, NotFoundError
 from broker.wiring import nearest
-from schemas import InvalidPayload, UnknownType, UnknownVersion, normalise, validate
+from schemas import InvalidPayload, UnknownType, UnknownVersion, normalise, parse, validate
 
 FINISHED = ("completed", "failed", "skipped", "cancelled")
 """What can be run again. A folded run was done by another, which can."""
@@ -31,6 +31,7 @@ _UNFINISHED = """
 _FORGET_UNFINISHED = f"delete from step where run_id = %s and {_UNFINISHED}"  # noqa: S608  constants only
 _FORGET_ALL = "delete from step where run_id = %s"
 _STEPS = "select name from step where run_id = %s order by started_at, finished_at, name, occurrence"
+_FOLDED = "select from run where folded_into = %s limit 1"
 # What began when the step began, or later.
 _FORGET_FROM = f"""
 delete from step where run_id = %(id)s
@@ -68,6 +69,11 @@ def reopen(cursor: Cursor, id: UUID, again: Again, *, reason: str) -> None:
         raise NotFoundError(f"no run {id}: `callboard runs` lists the newest; retention removes old ones")
     if row[0] not in FINISHED:
         raise CallboardError(f"run {id} is {row[0]}: only a finished one can be run again")
+    if again.event is not None and cursor.execute(_FOLDED, (id,)).fetchone() is not None:
+        raise CallboardError(
+            f"run {id} was made of several events, so there is no one payload to edit: run it again as it is, or publish "
+            "a new event"
+        )
     event = checked(row[1], row[2], again.event) if again.event is not None else None
     _forget_steps(cursor, id, again)
     note(cursor, again.by, "reopen", str(id), {"from_step": again.from_step, "edited": event is not None})
@@ -76,11 +82,20 @@ def reopen(cursor: Cursor, id: UUID, again: Again, *, reason: str) -> None:
 
 def checked(event_type: str, version: int, data: bytes) -> str:
     """The payload as text, if it fits its type. Raises CodeChangedError naming the fields, without their values."""
+    refuse_unfit(data)
     try:
         validate(event_type, version, data)
     except (InvalidPayload, UnknownType, UnknownVersion) as error:
         raise CodeChangedError(f"the edited payload does not fit {normalise(event_type)}: {error}") from None
     return data.decode()
+
+
+def refuse_unfit(data: bytes) -> None:
+    """Raises CodeChangedError for a payload that no event can have: two equal keys, NUL, numbers that cannot be kept."""
+    try:
+        parse(data)
+    except InvalidPayload as error:
+        raise CodeChangedError(f"the edited payload cannot be kept: {error}") from None
 
 
 def _forget_steps(cursor: Cursor, id: UUID, again: Again) -> None:

@@ -30,7 +30,8 @@ _RUNS = """
 delete from run where id in (
     select r.id from run r
     where r.id < %s and r.finished_at is not null
-      and not exists (select from dead_letter d where d.run_id = r.id and d.settled_at is null)
+      and not exists (select from dead_letter d where d.run_id in (r.id, r.folded_into) and d.settled_at is null)
+      and not exists (select from run g where g.id = r.folded_into and g.finished_at is null)
     order by r.id limit %s)"""
 # Settled ones, and events that nobody has heard or asked for in the whole window.
 _LETTERS = """
@@ -46,6 +47,10 @@ delete from limit_idempotency where (actor, key) in (
 _THROTTLES = """
 delete from limit_throttle where (actor, key) in (
     select actor, key from limit_throttle where next_at < clock() - interval '1 day' limit %s)"""
+_FOLDS = """
+delete from limit_fold where (actor, key) in (
+    select f.actor, f.key from limit_fold f
+    where not exists (select from run r where r.id = f.run_id and r.finished_at is null) order by f.actor, f.key limit %s)"""
 # A slot is decided once even without its row: the schedule's next one has moved on.
 _TICKS = """
 delete from schedule_tick where (schedule, slot) in (
@@ -97,6 +102,7 @@ class Retention:
         runs = self._all(connection, _RUNS, before(now - self._window), BATCH)
         rest = self._all(connection, _LETTERS, self._window, self._window, BATCH)
         rest += self._all(connection, _KEYS, BATCH) + self._all(connection, _THROTTLES, BATCH)
+        rest += self._all(connection, _FOLDS, BATCH)
         rest += self._all(connection, _TICKS, self._window, BATCH)
         rest += self._all(connection, _EVENTS, self._look_back, BATCH) + self._all(
             connection, _WATCHES, BATCH

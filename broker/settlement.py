@@ -8,7 +8,8 @@ import structlog
 
 from broker.errors import JournalError
 from broker.failures import Failures
-from broker.journal.intents import Answer, ClaimedRun, DeadLetter, End, FailedAttempt, Record
+from broker.journal.claimed import ClaimedRun
+from broker.journal.intents import Answer, DeadLetter, End, FailedAttempt, Record
 from broker.journal.writer import Journal
 from broker.patience import UNREAD, Patience
 from broker.work import Work

@@ -12,7 +12,8 @@ import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from broker.journal.intents import ClaimedRun, End, Record
+from broker.journal.claimed import ClaimedRun
+from broker.journal.intents import End, Record
 from broker.journal.records import write_records
 from broker.journal.resumes import read_runs
 from broker.journal.turns import run_alone

@@ -137,6 +137,11 @@ class Invocation(Wait[Value]):
             raise ConfigurationError(
                 f"{opening.actor} invokes {self.actor.name} with {type(self.event).__name__}; it hears {heard}"
             )
+        if (gathering := self.actor.policies.gathering) is not None:
+            raise ConfigurationError(
+                f"{opening.actor} invokes {self.actor.name}, which makes one run of many events ({gathering.word}): none of "
+                "them has a result of its own; publish the event instead"
+            )
         child = opening.child(self.actor, self.event)
         return Part("child", self.actor.name, str(child.id), delay=self.timeout, child=child)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from broker.actor import Actor
-from broker.journal.intents import ClaimedRun
+from broker.journal.claimed import ClaimedRun
 from broker.run.guard import OpenGuard
 from broker.run.tools import Guard
 

@@ -10,12 +10,14 @@ from psycopg import Connection
 
 from broker import Settings
 from broker.history import (
+    Gathering,
     LetterLine,
     OnTheWay,
     PlaceInLine,
     RunRow,
     WaitLine,
     WorkerRow,
+    gathering,
     hearers,
     key_holder,
     letters_of_event,
@@ -25,6 +27,7 @@ from broker.history import (
     waits_of,
     workers,
 )
+from broker.pause import Paused, pause_of
 from broker.topology import DEFAULT_NAMESPACE
 from ops.boot import App
 from schemas import SchemaError, validate
@@ -46,6 +49,10 @@ class Evidence:
     """Run → where it stands in the line for a slot."""
     waits: dict[UUID, Sequence[WaitLine]] = field(default_factory=dict[UUID, Sequence[WaitLine]])
     """Run → what it waits for, for those that wait for an event or another run."""
+    gathering: Mapping[UUID, Gathering] = field(default_factory=dict[UUID, Gathering])
+    """Run → what it has gathered, for those that still do."""
+    pauses: Mapping[UUID, Paused] = field(default_factory=dict[UUID, Paused])
+    """Run → what it waits for to be resumed."""
     attempts: dict[str, int] = field(default_factory=dict[str, int])
     """Actor → attempts it is allowed, for the actors that are loaded here."""
     lease: timedelta = timedelta(seconds=10)
@@ -78,6 +85,8 @@ def look(connection: Connection, settings: Settings, app: App, reference: str) -
         holders=_holders(connection, app, runs),
         places={run.id: place for run in runs if (place := place_in_line(connection, run.id)) is not None},
         waits={run.id: waits_of(connection, run.id) for run in runs if run.status == "waiting"},
+        gathering={run.id: found for run in runs if (found := gathering(connection, run.id)) is not None},
+        pauses={run.id: held for run in runs if (held := pause_of(connection, run.id)) is not None},
         attempts={actor.name: actor.policies.retry.attempts for actor in app.actors},
         lease=settings.lease,
         namespace=settings.namespace,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from broker.history import LetterLine, OnTheWay, PlaceInLine, RunRow, WaitLine
+from broker.history import Gathering, LetterLine, OnTheWay, PlaceInLine, RunRow, WaitLine
 from broker.topology import queue_of
 from ops.evidence import Evidence
 
@@ -50,6 +50,7 @@ def _of_run(found: Evidence, run: RunRow) -> Finding:
         "retrying": _retrying,
         "skipped": _skipped,
         "cancelled": _cancelled,
+        "folded": _folded,
     }.get(run.status)
     if told is not None:
         return Finding(subject, run.status, *told(found, run))
@@ -103,12 +104,20 @@ def _running(found: Evidence, run: RunRow) -> tuple[str, str]:
 def _waiting(found: Evidence, run: RunRow) -> tuple[str, str]:
     if (place := found.places.get(run.id)) is not None:
         return _in_line(run, place), _see_to_workers(found, run)
+    if (pause := found.pauses.get(run.id)) is not None:
+        return (
+            f"{pause} {_seconds(pause.lasts)} ago; {_line(pause.waiting)}",
+            f"callboard resume {pause.name}",
+        )
+    if (gathered := found.gathering.get(run.id)) is not None:
+        return _gathering(run, gathered), _see_to_workers(found, run)
     if waits := found.waits.get(run.id):
         told = "; ".join(f"in {wait.name!r}, {wait}{_until(wait)}" for wait in waits)
         return f"it waits {told}", ""
     reason = {
         "throttle": f"the throttle of {run.actor} has no free start before then",
         "postponed": "its actor postponed it",
+        "paused": "it was paused, and has been resumed; it starts at the next look",
         "singleton": "an older run of its key is being written; it cancels that one in a moment",
     }.get(run.reason or "", run.reason or "it waits")
     return f"{reason}: {_when(run)}", _see_to_workers(found, run)
@@ -127,6 +136,19 @@ def _in_line(run: RunRow, place: PlaceInLine) -> str:
     return f"{held} has {slots}{key}; {ahead}, and starts when one ends"
 
 
+def _line(waiting: int) -> str:
+    return "it waits until that is resumed" if waiting == 1 else f"{waiting} runs wait until that is resumed"
+
+
+def _gathering(run: RunRow, gathered: Gathering) -> str:
+    key = f" of key {gathered.key!r}" if gathered.key else ""
+    many = "its own event" if gathered.members == 1 else f"{gathered.members} events"
+    word = f"the {run.reason} of {run.actor}"
+    if gathered.due_in <= timedelta(0):
+        return f"{word} has gathered {many}{key}; it starts at the next look"
+    return f"{word} has gathered {many}{key} so far; it starts in {_seconds(gathered.due_in)} if no more come"
+
+
 def _retrying(found: Evidence, run: RunRow) -> tuple[str, str]:
     allowed = found.attempts.get(run.actor)
     of = f" of {allowed}" if allowed else ""
@@ -140,6 +162,15 @@ def _skipped(found: Evidence, run: RunRow) -> tuple[str, str]:
     if holder is not None:
         return f"{run.reason}: run {holder} holds the same idempotency key", f"callboard runs show {holder}"
     return f"{run.reason or 'a policy'} kept it from starting", ""
+
+
+def _folded(_found: Evidence, run: RunRow) -> tuple[str, str]:
+    if (into := (run.reason or "").removeprefix("folded into run ")) == run.reason:
+        return f"it is over: {run.reason}", ""
+    return (
+        f"run {into} of the same actor does its work, with that of other events of its key",
+        f"callboard runs show {into}",
+    )
 
 
 def _cancelled(_found: Evidence, run: RunRow) -> tuple[str, str]:

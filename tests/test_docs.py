@@ -180,3 +180,17 @@ def test_another_service_publishes_as_the_readme_shows(
     assert isinstance(event, real_schemas.PageScanRequested)
     assert event.user_id == json.loads(data)["userId"]
     assert envelope.source == "/shop"
+
+
+REASON = re.compile(
+    r"""(?:GiveUp|give_up|DeadLetter)\(\s*"([a-z ]+)"|park\(\s*delivery,\s*"([a-z ]+)"|"""
+    r"""_unknown\(delivery, "([a-z ]+)"|"(too large)" if"""
+)
+
+
+def test_every_reason_of_a_dead_letter_is_explained() -> None:
+    code = "\n".join(path.read_text() for path in (HOUSE / "broker").rglob("*.py"))
+    reasons = {found for groups in REASON.findall(code) for found in groups if found}
+    assert len(reasons) > 12
+    page = (HOUSE / "ops/docs/dead-letters.md").read_text()
+    assert {reason for reason in reasons if f"| {reason} |" not in page} == set()

@@ -11,12 +11,12 @@ from uuid import UUID
 from psycopg import Connection
 
 from broker.database import BY_INDEX
+from broker.journal.claimed import ClaimedRun
 from broker.journal.claims import write_claims
 from broker.journal.doors import Asked, Doors, Left, verdicts, write_declined
 from broker.journal.intents import (
     Answer,
     Claim,
-    ClaimedRun,
     Defer,
     Hear,
     Intent,

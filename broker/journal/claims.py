@@ -6,8 +6,9 @@ from uuid import UUID
 from psycopg import Connection
 
 from broker.codec import encode
+from broker.journal.claimed import ClaimedRun
 from broker.journal.doors import Asked, Doors
-from broker.journal.intents import Answer, Claim, ClaimedRun, DeadLetter, Declined, Intent, Park
+from broker.journal.intents import Answer, Claim, DeadLetter, Declined, Intent, Park
 from broker.journal.records import columns, write_parked
 from broker.journal.turns import Writing
 from schemas import uuid7

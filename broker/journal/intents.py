@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from broker.journal.claimed import ClaimedRun, Json
 from broker.transports.base import WireMessage
 from schemas import Envelope, Event, uuid4, uuid7
-
-Json = str
-"""JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,39 +216,6 @@ class Unsent:
 
 
 Intent = Record | Claim | Resume | Park | Defer | Hear | Sent | Unsent
-
-
-@dataclass(slots=True)
-class StoredStep:
-    """A step as an earlier attempt left it. `due_in` is what is left of its delay, by the database's clock."""
-
-    status: str
-    tries: int
-    result: Json | None
-    error: str | None
-    due_in: timedelta | None
-
-
-@dataclass(slots=True)
-class ClaimedRun:
-    """A run that is ours to perform."""
-
-    id: UUID
-    actor: str
-    envelope: Envelope
-    fence: int
-    attempt: int
-    event: Event | None = None
-    """Validated already (first claim), or None: `envelope.data` is still to be validated."""
-    rerun: int = 0
-    crashes: int = 0
-    pipeline: str | None = None
-    started_at: datetime | None = None
-    steps: Mapping[tuple[str, int], StoredStep] = field(default_factory=dict[tuple[str, int], StoredStep])
-    deadline_in: timedelta | None = None
-    """What was left of the whole run's time when it was claimed or resumed."""
-    unread_for: timedelta | None = None
-    """How long its event has been newer than the code that took it up."""
 
 
 @dataclass(frozen=True, slots=True)

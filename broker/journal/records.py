@@ -81,7 +81,10 @@ select %s, clock(), %s, r.actor, r.actor, r.id, r.rerun, r.event_id, r.event_sou
 from run r where r.id = %s
 on conflict (id) do nothing"""
 
-_RELEASE_KEYS = "delete from limit_idempotency where run_id = any(%b) and not keep"
+# Those of the events that were folded into it, too.
+_RELEASE_KEYS = """
+delete from limit_idempotency
+where run_id in (select unnest(%b::uuid[]) union all select id from run where folded_into = any(%b)) and not keep"""
 
 _PARKED = """
 insert into dead_letter (id, created_at, reason, queue, actor, event_id, event_source, event_type, field, error, body, headers,
@@ -251,7 +254,8 @@ def _write_failures(connection: Connection, ends: Sequence[tuple[Record, End]]) 
     ]
     if dead:
         connection.cursor().executemany(_DEAD_RUNS, dead)
-        connection.execute(_RELEASE_KEYS, ([row[-1] for row in dead],))
+        ids = [row[-1] for row in dead]
+        connection.execute(_RELEASE_KEYS, (ids, ids))
 
 
 def _parked_row(letter: DeadLetter) -> tuple[object, ...]:

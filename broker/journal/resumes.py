@@ -7,8 +7,9 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from broker.journal.claimed import ClaimedRun, Source, StoredStep
 from broker.journal.doors import Asked, Doors
-from broker.journal.intents import Answer, ClaimedRun, Declined, Intent, Resume, StoredStep
+from broker.journal.intents import Answer, Declined, Intent, Resume
 from broker.journal.records import columns
 from broker.journal.turns import Writing
 from broker.journal.waits import Waits
@@ -38,6 +39,14 @@ _READ = _RESUMED.replace("r.id = any(%b) and r.claim = any(%b) and r.status = 'r
 _STORED = """
 select run_id, name, occurrence, status, tries, result::text, error, due_at - clock() from step where run_id = any(%b)"""
 
+# `run_folded` serves it. The last ones, so that one is enough where only the last counts.
+_FOLDED = """
+select k.id, m.event_type, m.event_version, m.event::text, m.traceparent, m.tracestate
+from unnest(%b::uuid[], %b::int[]) as k (id, most) cross join lateral (
+    select id, event_type, event_version, event, traceparent, tracestate
+    from run where folded_into = k.id order by id desc limit k.most) m
+order by k.id, m.id"""
+
 
 def write_resumes(
     connection: Connection, worker: UUID, resumes: Sequence[Resume], doors: Doors, waits: Waits
@@ -55,8 +64,11 @@ def write_resumes(
     resumed = {row[1]: row for row in found}
     waits.settle_told(due)
     stored = connection.execute(_STORED, ([row[0] for row in resumed.values()],))
+    gathering = [(row[0], most) for row in resumed.values() if (most := doors.gathers(row[2]))]
+    folded = connection.execute(_FOLDED, columns(gathering)) if gathering else ()
     yield
     steps = _stored_steps(stored)
+    others = _folded(folded)
     answers: list[tuple[Intent, Answer]] = []
     asked: list[Asked] = []
     for resume in resumes:
@@ -65,6 +77,7 @@ def write_resumes(
             answers.append((resume, Declined("duplicate", "the run has gone on without this wake-up")))
             continue
         run = _resumed_run(row, steps.get(row[0], {}))
+        run.sources = _sources(run, others.get(run.id, ()), doors.gathers(run.actor))
         answers.append((resume, run))
         if run.id not in woken:
             continue  # an unanswered commit did it, and the doors let it pass then
@@ -74,6 +87,14 @@ def write_resumes(
             fresh = start and run.attempt == 1 and not steps.get(run.id)
             asked.append(Asked(run, event, start=start, fresh=fresh, reserved_at=reserved_at))
     return answers, asked
+
+
+def _sources(run: ClaimedRun, folded: Sequence[Source], most: int) -> Sequence[Source]:
+    """The events for its body: the last one, or all of them, its own first."""
+    if not folded or most == 1:
+        return folded
+    own = run.envelope
+    return [Source(own.type, own.version, own.data, own.traceparent, own.tracestate), *folded]
 
 
 def read_runs(connection: Connection, ids: Sequence[UUID]) -> list[ClaimedRun]:
@@ -86,6 +107,13 @@ def _stored_steps(rows: Iterable[TupleRow]) -> dict[UUID, dict[tuple[str, int], 
     for run_id, name, occurrence, status, tries, result, error, due_in in rows:
         steps.setdefault(run_id, {})[name, occurrence] = StoredStep(status, tries, result, error, due_in)
     return steps
+
+
+def _folded(rows: Iterable[TupleRow]) -> dict[UUID, list[Source]]:
+    found: dict[UUID, list[Source]] = {}
+    for run_id, type_, version, event, traceparent, tracestate in rows:
+        found.setdefault(run_id, []).append(Source(type_, version, event.encode(), traceparent, tracestate))
+    return found
 
 
 def _resumed_run(row: tuple[Any, ...], steps: dict[tuple[str, int], StoredStep]) -> ClaimedRun:

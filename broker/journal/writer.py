@@ -21,7 +21,7 @@ from queue import Empty, SimpleQueue
 import psycopg
 import structlog
 
-from broker.database import Database
+from broker.database import Database, without_values
 from broker.eager import EagerConnection
 from broker.errors import JournalError
 from broker.journal.batch import BEAT, Batch
@@ -204,7 +204,7 @@ class Journal:
                 if self._closing:
                     return None  # its run is taken over once this process is gone
                 repeated = True
-                log.warning("journal_alone_repeats", error=describe(error))
+                log.warning("journal_alone_repeats", error=without_values(error))
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
 
@@ -233,7 +233,7 @@ class Journal:
 
     def _lost(self, error: Exception) -> None:
         if not self._outage:
-            log.warning("journal_interrupted", error=describe(error))
+            log.warning("journal_interrupted", error=without_values(error))
         self._outage = True
         if self._connection is not None:
             self._connection.close()
@@ -241,7 +241,7 @@ class Journal:
 
 
 def _refusal(error: Exception) -> JournalError:
-    failure = JournalError(f"PostgreSQL refused it: {describe(error)}")
+    failure = JournalError(f"PostgreSQL refused it: {without_values(error)}")
     failure.__cause__ = error
     return failure
 
@@ -262,24 +262,3 @@ def _to_be_repeated(error: Exception, connection: psycopg.Connection | None) -> 
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return error.sqlstate.startswith(_REPEAT)
-
-
-def describe(error: Exception) -> str:
-    """An error without the values it quotes: PostgreSQL's state, primary message, table, column, constraint; of others (a key
-    function, a parameter that is no JSON) the type."""
-    if not isinstance(error, psycopg.Error):
-        return type(error).__name__
-    diagnostic = error.diag
-    if diagnostic.sqlstate is None:
-        return type(error).__name__
-    where = ", ".join(
-        f"{label} {value}"
-        for label, value in (
-            ("table", diagnostic.table_name),
-            ("column", diagnostic.column_name),
-            ("constraint", diagnostic.constraint_name),
-        )
-        if value
-    )
-    message = (diagnostic.message_primary or "").split('"')[0].strip(" :")
-    return f"{diagnostic.sqlstate} {message}" + (f" ({where})" if where else "")

@@ -69,6 +69,10 @@ class Door(Policy, ABC):
     def guards(self, actor: Actor[Any, Any]) -> bool:
         """Whether it has a say in this actor's runs; asked once, at boot."""
 
+    def guards_now(self) -> bool:
+        """Whether it has a say in every actor's runs at this moment; asked for each claim, so it must cost nothing."""
+        return False
+
     @abstractmethod
     def ask(self, visit: Visit) -> None:
         """Postpone, skip or give up what may not start now. Runs inside the claim's transaction; must not commit."""

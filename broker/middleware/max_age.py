@@ -10,7 +10,7 @@ _NOW = "select clock()"
 
 class MaxAge(Door):
     """Reads `max_age`. Stands first: what is too old must use up neither key nor start. Its age is asked at its first start
-    only; a run that has begun is finished."""
+    only; a run that has begun is finished, and one that has gathered was asked when it began to."""
 
     option = "max_age"
 
@@ -21,7 +21,10 @@ class MaxAge(Door):
         aging = [
             (run, age)
             for run in visit.starting()
-            if run.fresh and not run.claimed.rerun and (age := visit.policies(run).max_age) is not None
+            if run.fresh
+            and not run.claimed.rerun
+            and (age := visit.policies(run).max_age) is not None
+            and not (run.claimed.fence > 1 and visit.policies(run).gathering)
         ]
         if not aging:
             return

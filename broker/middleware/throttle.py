@@ -70,6 +70,6 @@ def reserve(limit: Limit, next_at: datetime, now: datetime, asked: Sequence[Aske
             continue
         arrival = max(next_at, now)
         if arrival - allowance > now:
-            run.postpone(arrival - allowance, "throttle")
+            run.postpone(arrival - allowance, "throttle", reserved=True)
         next_at = arrival + limit.interval
     return next_at

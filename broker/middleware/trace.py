@@ -7,7 +7,7 @@ No payload reaches a span: of an error it keeps the type, never the message.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Literal
@@ -142,7 +142,7 @@ class Trace(Policy):
         context = (
             Context() if apart or parent is None else set_span_in_context(NonRecordingSpan(parent), Context())
         )
-        links = (Link(parent),) if parent is not None else ()
+        links = [Link(context) for context in (parent, *_gathered(work)) if context is not None]
         return _start(self._tracer, f"process {claimed.actor}", SpanKind.CONSUMER, attributes, context, links)
 
     def _is_dropped(self, context: SpanContext) -> bool:
@@ -198,6 +198,14 @@ class _Attempt:
         otel.detach(self._token)
         if not self._ended:
             self.__exit__(None, error, None)
+
+
+def _gathered(work: Work) -> Iterator[SpanContext | None]:
+    """Where the other events of a run that gathered were published."""
+    own = work.claimed.envelope.traceparent
+    for source in work.claimed.sources:
+        if source.traceparent != own:
+            yield read(source.traceparent, source.tracestate)
 
 
 def _messaging(system: str, name: str, kind: str, destination: str) -> Attributes:

@@ -15,13 +15,16 @@ from datetime import timedelta
 from typing import Any, get_type_hints
 from uuid import UUID
 
+import psycopg
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from broker.backoff import Backoff, next_delay
 from broker.codec import MAX_BYTES, encode
+from broker.database import without_values
 from broker.errors import CodeChangedError, ConfigurationError, InvalidEventError, StepFailed
-from broker.journal.intents import Broadcast, ClaimedRun, End, Outgoing, StepRow, StoredStep
+from broker.journal.claimed import ClaimedRun, StoredStep
+from broker.journal.intents import Broadcast, End, Outgoing, StepRow
 from broker.outcomes import Result
 from broker.run.broadcasts import broadcast_of
 from broker.run.waits import QueueOf, Waits, name_of_queue
@@ -89,6 +92,11 @@ class Core:
         """What started the run; read before its body is entered."""
         assert self.claimed.event is not None  # the performer reads it first
         return self.claimed.event
+
+    @property
+    def gathered(self) -> Sequence[Event]:
+        """All that started the run."""
+        return self.claimed.gathered or (self.event,)
 
     # --- steps
 
@@ -260,13 +268,16 @@ class Core:
 
 
 def describe(error: BaseException) -> str:
-    """An error as it may be stored and shown: its type and message. pydantic's errors are told without their input values."""
+    """An error as it may be stored and shown: its type and message. pydantic's errors and PostgreSQL's are told
+    without the values in them."""
     if isinstance(error, ValidationError):
         faults = "; ".join(
             f"{'.'.join(map(str, f['loc']))}: {f['msg']}"
             for f in error.errors(include_input=False, include_url=False)
         )
         return f"{error.title}: {faults}"[:2000]
+    if isinstance(error, psycopg.Error) and error.diag.sqlstate is not None:
+        return storable(f"{type(error).__name__}: {without_values(error)}")[:2000]
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return storable(text)[:2000]
 

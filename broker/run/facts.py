@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -10,6 +11,8 @@ from pydantic import BaseModel
 from broker.run.core import Core
 from broker.run.tools import Tools
 from schemas import Event
+
+E = TypeVar("E", bound=Event)
 
 
 class Facts:
@@ -44,6 +47,11 @@ class Facts:
     @property
     def event_id(self) -> str:
         return self._core.claimed.envelope.id
+
+    def gathered(self, kind: type[E]) -> list[E]:
+        """The events of this type that the run was made of, in the order in which they came: of an actor with `batch`, or
+        `debounce` with `collect`, up to a thousand; of any other one."""
+        return [event for event in self._core.gathered if isinstance(event, kind)]
 
     @property
     def correlation_id(self) -> str:

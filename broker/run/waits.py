@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from broker.codec import PARENT, encode
 from broker.errors import ConfigurationError
-from broker.journal.intents import Outgoing, Part, StepRow, StoredStep
+from broker.journal.claimed import StoredStep
+from broker.journal.intents import Outgoing, Part, StepRow
 from broker.signals import Suspended
 from broker.waiting import Outcome, Wait
 from schemas import Event, derived, wrap

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from broker.actor import Actor
 from broker.errors import ConfigurationError
-from broker.journal.intents import Answer, ClaimedRun, End, Intent, Record, Recorded, StepRow, StoredStep
+from broker.journal.claimed import ClaimedRun, StoredStep
+from broker.journal.intents import Answer, End, Intent, Record, Recorded, StepRow
 from broker.perform import signal_in
 from broker.run.asynchronous import AsyncRun
 from broker.run.core import Core
@@ -65,11 +66,14 @@ def rehearse(
     attempt: int = 1,
     run_id: UUID | None = None,
     steps: Mapping[tuple[str, int], StepRow] | None = None,
+    gathered: Sequence[Event] = (),
     heard: Sequence[Event] = (),
     results: Mapping[Actor[Any, Any, Any], Given] | None = None,
     time_passes: bool = False,
 ) -> Rehearsal:
     """Run the actor's body once. Errors come out as they are; `steps` of an earlier rehearsal are known results.
+
+    `gathered` are the events of an actor with `batch` or `debounce`; `event` is then the last of them.
 
     `heard` are the events that its waits find, `results` what the actors that it invokes give (a model, an InvokeFailed, or a
     function of the event). With these it is entered again from the top after each wait, as in the house; with `time_passes`
@@ -78,7 +82,7 @@ def rehearse(
     answers = Answers(heard, results, time_passes)
     known, id = dict(steps or {}), run_id or uuid7()
     while True:
-        rehearsal = _once(actor, event, attempt, id, known)
+        rehearsal = _once(actor, gathered or (event,), attempt, id, known)
         waiting = {k: row for k, row in rehearsal.steps.items() if row.status == "waiting"}
         settled = {k: done for k, row in waiting.items() if (done := answers.settled(row)) is not None}
         rehearsal.steps |= settled
@@ -89,14 +93,15 @@ def rehearse(
 
 def _once(
     actor: Actor[Any, Any],
-    event: Event,
+    events: Sequence[Event],
     attempt: int,
     run_id: UUID,
     steps: Mapping[tuple[str, int], StepRow],
 ) -> Rehearsal:
+    event = events[-1]
     rehearsal = Rehearsal(steps=dict(steps))
     core = Core(
-        _claimed(actor, event, attempt, run_id, rehearsal.steps),
+        replace(_claimed(actor, event, attempt, run_id, rehearsal.steps), gathered=events),
         source="rehearsal",
         traced=lambda *_: (None, None),
         waits_for=actor.waits_for,

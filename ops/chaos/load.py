@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from broker import Publisher, PublishError
-from broker.codec import encode
+from broker.codec import MAX_BYTES, encode
 from broker.transports.base import Transport, WireMessage
-from ops.chaos.trial import TrialBegun, TrialPoisoned
+from ops.chaos.trial import TrialAdrift, TrialBegun, TrialPoisoned, TrialSunk
 from schemas import wrap
 
 BEAT_SECONDS = 0.1
@@ -26,7 +26,7 @@ class Load:
     """Runs in a thread of its own; `acknowledged` and `unknown` grow while it does.
 
     `linger` is how long each fourth body takes, seconds. `repeats` publishes each id one to five times, in no order. `poison`
-    slips one bad message in among a hundred good ones.
+    slips one bad message in among a hundred good ones, `hanging` an event whose body never ends.
     """
 
     publisher: Publisher
@@ -37,6 +37,7 @@ class Load:
     linger: float = 0.0
     repeats: bool = False
     poisoned: bool = False
+    hanging: bool = False
     acknowledged: set[int] = field(default_factory=set[int])
     unknown: set[int] = field(default_factory=set[int])
     poison: Counter[str] = field(default_factory=Counter[str])
@@ -73,20 +74,31 @@ class Load:
         self.extra += len(numbers) - len(set(numbers) - self.acknowledged)
         self.acknowledged.update(numbers)
         for n in numbers:
-            if self.poisoned and n % POISON_EVERY == 0:
-                self._slip_in(n)
+            if n % POISON_EVERY == 0:
+                if self.poisoned:
+                    self._slip_in(n)
+                if self.hanging:
+                    self._hang(n)
 
     def _event(self, n: int) -> TrialBegun:
         lingers = self.linger if n % LINGER_EVERY == 0 else 0.0
         return TrialBegun(n=n, fail_first=n % FAIL_EVERY == 0, linger_seconds=lingers)
 
+    def _hang(self, n: int) -> None:
+        """By turns in C and in an await. Each has one attempt."""
+        kind = TrialSunk if (n // POISON_EVERY) % 2 else TrialAdrift
+        self.publisher.publish(kind(n=-n - 1), id=f"hang-{n}")
+        self.poison["attempts used up"] += 1
+        self.extra += 1
+
     def _slip_in(self, n: int) -> None:
-        """One of five kinds, each with the reason it must be parked for."""
+        """One of six kinds, each with the reason it must be parked for."""
         unknown = "trial.unknown"
         good = encode(wrap(TrialBegun(n=-n - 1), source="chaos", id=f"poison-{n}"))
         kinds: Sequence[tuple[str, WireMessage]] = (
             ("undecodable", replace(good, headers={"cloudEvents_id": "x"})),
             ("invalid payload", replace(good, body=b'{"n": "no number"}')),
+            ("too large", replace(good, body=b'{"n": "' + b"9" * MAX_BYTES + b'"}')),
             ("unknown version", replace(good, headers={**good.headers, "cloudEvents_schemaversion": "99"})),
             ("unknown type", replace(good, routing_key=unknown, headers={**good.headers, "cloudEvents_type": unknown})),
             ("crashed its worker", encode(wrap(TrialPoisoned(n=-n - 1), source="chaos", id=f"poison-{n}"))),

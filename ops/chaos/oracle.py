@@ -41,6 +41,11 @@ _WHOLE_TABLES = (
 _DEAD_ROWS = """
 select coalesce(max(n_dead_tup::float / n_live_tup), 0) from pg_stat_user_tables where n_live_tup >= 1000"""
 
+_GIVEN_UP = """
+select r.actor, max(extract(epoch from a.failed_at - r.started_at))
+from attempt a join run r on r.id = a.run_id where r.event_type in ('trial.sunk', 'trial.adrift')
+group by r.actor order by r.actor"""
+
 SHOWN = 5
 """Offending numbers whose history is told; the others are counted."""
 
@@ -137,6 +142,10 @@ class Oracle:
         """The worst share of dead rows over live ones, of tables with a thousand or more."""
         [(share,)] = self._rows(_DEAD_ROWS)
         return float(share)
+
+    def given_up_after(self) -> dict[str, float]:
+        """Actor → the longest time, seconds, from a start to its being given up, of bodies that hang."""
+        return {actor: float(seconds) for actor, seconds in self._rows(_GIVEN_UP)}
 
     def executions(self, stage: str, part: str) -> dict[int, int]:
         """How often each event's part of a stage was executed."""

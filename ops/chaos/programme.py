@@ -19,7 +19,7 @@ from ops.chaos.proxy import Proxy
 from ops.chaos.pulse import FLAT, Bar
 from ops.chaos.rows import CLOCKS, Row, Size, Transport
 from ops.chaos.shortage import small_disk
-from ops.chaos.trial import STAGES
+from ops.chaos.trial import LIMIT, STAGES
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.process import free_port
 from ops.embedded.rabbitmq import EmbeddedRabbit
@@ -29,6 +29,8 @@ LOOK_SECONDS = 0.25
 CRAMPED = "cramped"
 DEAD_ROWS = 0.5
 """Autovacuum comes at 0.2, and what it has not reached yet must not pile up."""
+GIVEN_UP_WITHIN = 2.0
+"""Seconds after its limit. A coroutine takes one; a body in C has that second to hear its interrupt before it is called stuck."""
 RED_TRIES = 4
 """One in four zombies held no work worth doubling when it was frozen."""
 THREAD_LIMIT_SECONDS = 120
@@ -66,6 +68,8 @@ class Result:
     """Of the workers' memory over the row; None where it was too short to tell."""
     dead_rows: float = 0.0
     """The worst table's, as a share of its live ones."""
+    given_up: tuple[tuple[str, float], ...] = ()
+    """Actor → seconds after its start at which the last of its hanging bodies was given up."""
     histories: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
     @property
@@ -80,6 +84,10 @@ class Result:
             yield f"work flowed again {max(self.recoveries):.1f} s after an outage, at most {bar.within.total_seconds():.0f}"
         if self.growth is not None and self.growth > FLAT:
             yield f"memory grew {self.growth:.3f} times from the first quarter to the last, at most {FLAT}"
+        for actor, seconds in self.given_up:
+            if seconds > LIMIT.total_seconds() + GIVEN_UP_WITHIN:
+                limit = LIMIT.total_seconds()
+                yield f"a body of {actor} was given up {seconds:.1f} s after its start; its limit is {limit:.0f} s"
         if self.dead_rows > DEAD_ROWS:
             yield f"dead rows were {self.dead_rows:.0%} of a table's live ones, at most {DEAD_ROWS:.0%}"
 
@@ -128,6 +136,7 @@ def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Resu
             linger=row.linger,
             repeats=row.repeats,
             poisoned=row.poisoned,
+            hanging=row.hanging,
         )
         _rage(trial, arena, load, proxies, chance, say)
         verdict = _drained(trial, arena, load, say)
@@ -144,6 +153,7 @@ def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Resu
             tuple(pulse.recoveries(bar, trial.size.rate * len(STAGES))),
             pulse.growth(),
             arena.oracle.dead_rows(),
+            tuple(arena.oracle.given_up_after().items()),
             told,
         )
 

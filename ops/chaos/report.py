@@ -50,6 +50,7 @@ def to_json(result: Result) -> dict[str, Any]:
         "resumed_seconds": [round(kill, 3) for kill in result.kills],
         "recovered_seconds": [round(back, 1) for back in result.recoveries],
         "memory_growth": None if result.growth is None else round(result.growth, 3),
+        "given_up_seconds": {actor: round(seconds, 2) for actor, seconds in result.given_up},
         "dead_rows": round(result.dead_rows, 3),
         "broken": list(result.broken),
         "histories": [[n, list(lines)] for n, lines in result.histories],
@@ -95,6 +96,11 @@ def _asides(results: Sequence[dict[str, Any]]) -> list[str]:
     backs = [back for result in results for back in result.get("recovered_seconds", [])]
     grown = [result["memory_growth"] for result in results if result.get("memory_growth") is not None]
     lines = [resumed] if (resumed := _resumed(results)) else []
+    for result in results:
+        for actor, seconds in result.get("given_up_seconds", {}).items():
+            lines.append(
+                f"bodies of {actor} that hang were given up at most {seconds:.2f} s after their start ({result['transport']})"
+            )
     if backs:
         median, worst = statistics.median(backs), max(backs)
         lines.append(

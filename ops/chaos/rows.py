@@ -43,6 +43,7 @@ class Row:
     linger: float = 0.0
     repeats: bool = False
     poisoned: bool = False
+    hanging: bool = False
     started_once: bool = False
     zombies: bool = False
     proxied: bool = False
@@ -178,12 +179,20 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "poison",
-        "one message in a hundred is undecodable, invalid, unknown, of an unknown version, or kills its worker",
+        "one message in a hundred is undecodable, invalid, too large, unknown, of an unknown version, or kills its worker",
         Size(10_000, 80),
         Size(500, 100),
         guard="parking",
         poisoned=True,
         drain=timedelta(seconds=120),
+    ),
+    Row(
+        "hang",
+        "one body in a hundred never ends: it sits in C, or awaits what never comes; each has a limit of a second",
+        Size(10_000, 80),
+        Size(400, 80),
+        guard="time limit",
+        hanging=True,
     ),
     Row(
         "cluster",

@@ -223,6 +223,14 @@ def _without_parking() -> None:
     setattr(batch, "write_parked", lambda *_: None)  # noqa: B010
 
 
+def _without_time_limit() -> None:
+    from contextlib import nullcontext
+
+    from broker.middleware.time_limit import TimeLimit
+
+    setattr(TimeLimit, "around", lambda *_: nullcontext())  # noqa: B010
+
+
 def _without_kept_slots() -> None:
     """A boot begins with the next slot there is, and forgets what is due: so it is with schedulers that have no memory."""
     from broker.schedules import register
@@ -240,6 +248,7 @@ GUARDS: dict[str, Callable[[], None]] = {
     "fence": _without_fence,
     "ack after claim": _ack_first,
     "parking": _without_parking,
+    "time limit": _without_time_limit,
     "slots kept": _without_kept_slots,
     # Of the publisher, which is in the programme's own process.
     "confirms": lambda: None,

@@ -4,6 +4,7 @@ Every body leaves two traces: a row of `effect`, incremented in the run's own co
 a connection of its own, so that bodies that ran and were rolled back are seen too.
 """
 
+import asyncio
 import os
 import signal
 import threading
@@ -13,10 +14,14 @@ from typing import Any
 
 import psycopg
 
-from broker import Actor, Backoff, Run, actor
+from broker import NO_RETRY, Actor, AsyncRun, Backoff, Run, actor
 from schemas import Event
 
 QUICK = Backoff(timedelta(milliseconds=50), timedelta(milliseconds=200), attempts=5)
+
+LIMIT = timedelta(seconds=1)
+"""Of the bodies that hang."""
+SUNK_SECONDS = 15
 
 TABLES = """
 create schema if not exists trial;
@@ -64,6 +69,18 @@ class Journaled:
 
 
 class TrialPoisoned(Event, type="trial.poisoned"):
+    n: int
+
+
+class TrialSunk(Event, type="trial.sunk"):
+    """Its body sits in C, out of an interrupt's reach."""
+
+    n: int
+
+
+class TrialAdrift(Event, type="trial.adrift"):
+    """Its body awaits what never comes."""
+
     n: int
 
 
@@ -117,5 +134,19 @@ def perish(event: TrialPoisoned, run: Run) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-ACTORS: tuple[Actor[Any, Any], ...] = (begin, halve, end, perish)
+@actor(retry=NO_RETRY, time_limit=LIMIT)
+def sink(event: TrialSunk, run: Run) -> None:
+    del run
+    Journaled.note(event.n, "sink", "body")
+    time.sleep(SUNK_SECONDS)
+
+
+@actor(retry=NO_RETRY, time_limit=LIMIT)
+async def drift(event: TrialAdrift, run: AsyncRun) -> None:
+    del run
+    Journaled.note(event.n, "drift", "body")
+    await asyncio.Event().wait()
+
+
+ACTORS: tuple[Actor[Any, Any], ...] = (begin, halve, end, perish, sink, drift)
 STAGES = ("begin", "halve", "end")

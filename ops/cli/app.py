@@ -19,6 +19,8 @@ COMMANDS = {
     "worker": "Perform runs until SIGTERM or Ctrl-C.",
     "publish": "Publish one event.",
     "runs": "What was done: list runs, show one whole, run it again, cancel.",
+    "pause": "Hold an actor or a pipeline back: its events wait.",
+    "resume": "Let what is paused go on.",
     "why": "What explains an event's state, and what to do next.",
     "dead": "Dead letters: list, show, replay, discard.",
     "pipelines": "Who hears what: list, show, draw.",
@@ -107,18 +109,27 @@ def _imported(name: str) -> Any:
     return group.commands[name]
 
 
+def _of_postgres(error: Any) -> str:
+    """A refusal without the values it quotes; of a lost connection what libpq says, without a password."""
+    from broker.database import without_values
+    from broker.logs import redact
+    from ops.cli.screen import one_line
+
+    told = one_line(redact(str(error))) if error.sqlstate is None else without_values(error)
+    return f"PostgreSQL refused it ({type(error).__name__}): {told}"
+
+
 def _tell(error: Exception) -> None:
     """Raises the error again if it is none that a user could do something about."""
     import psycopg
 
     from broker.errors import CallboardError
-    from broker.logs import redact
-    from ops.cli.screen import errors, one_line
+    from ops.cli.screen import errors
     from ops.embedded.process import EmbeddedError
     from schemas import SchemaError
 
     if isinstance(error, psycopg.Error):
-        message = f"PostgreSQL refused it ({type(error).__name__}): {one_line(redact(str(error)))}"
+        message = _of_postgres(error)
     elif isinstance(error, CallboardError | SchemaError | EmbeddedError):
         message = str(error)
     else:

@@ -134,6 +134,11 @@ def _limits(policies: Policies) -> Iterator[str]:
         yield f"highest {policies.priority} first" if isinstance(policies.priority, str) else "highest first"
     if (single := policies.singleton) is not None:
         yield f"one live{_key(single.key)}" + (", cancels the older" if single.mode == "cancel" else "")
+    if (quiet := policies.debounce) is not None:
+        late = f", at the latest after {took(quiet.max_wait)}" if quiet.max_wait is not None else ""
+        yield f"once quiet for {took(quiet.wait)}{_key(quiet.key)}{late}"
+    if (batch := policies.batch) is not None:
+        yield f"batches of {batch.size}{_key(batch.key)}, within {took(batch.within)}"
 
 
 def _shared(slots: Concurrency) -> str:

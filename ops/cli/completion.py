@@ -16,6 +16,10 @@ def pipelines() -> list[str]:
     return _names(lambda app: (pipeline.name for pipeline in app.pipelines))
 
 
+def pausable() -> list[str]:
+    return sorted([*actors(), *pipelines()])
+
+
 def schedules() -> list[str]:
     return _names(lambda app: (schedule.name for schedule in app.schedules))
 

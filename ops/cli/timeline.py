@@ -106,7 +106,16 @@ def moments(told: RunStory) -> Iterator[Moment]:
             _error(attempt.kind, attempt.error) + where,
             wait,
         )
+    yield from _folded(told)
     yield from _endings(told)
+
+
+def _folded(told: RunStory) -> Iterator[Moment]:
+    """The last events that were folded into it, and how many came before."""
+    earlier = told.folded_count - len(told.folded)
+    for place, run in enumerate(told.folded):
+        more = f" and {earlier} before it" if earlier and place == 0 else ""
+        yield run.created_at, "folded", f"{run.event_type} {run.event_id}{more}", ""
 
 
 def _endings(told: RunStory) -> Iterator[Moment]:

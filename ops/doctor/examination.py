@@ -47,6 +47,7 @@ CHECKS = (
     Check("due-runs", work.due_runs, ("tables",)),
     Check("outbox", work.outbox, ("tables",)),
     Check("schedules", work.schedules, ("tables",)),
+    Check("paused", work.paused, ("tables",)),
     Check("workers", work.workers, ("tables",)),
     Check("leader", work.leader, ("tables",)),
     Check("orphans", work.orphans, ("tables",)),

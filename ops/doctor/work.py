@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from broker.keeper import leader_key
+from broker.pause import paused as paused_now
 from ops.doctor.finding import Remarks, fail, ok, rough, some, warn
 from ops.doctor.patient import Patient
 
@@ -61,6 +62,16 @@ def schedules(patient: Patient) -> Remarks:
             )
     if not found:
         yield ok("no schedule is late or failing")
+
+
+def paused(patient: Patient) -> Remarks:
+    found = paused_now(patient.db)
+    for each in found:
+        yield warn(
+            f"{each} {rough(each.lasts)} ago; {each.waiting} run(s) wait", f"`callboard resume {each.name}`"
+        )
+    if not found:
+        yield ok("no actor and no pipeline is paused")
 
 
 def workers(patient: Patient) -> Remarks:

@@ -22,6 +22,7 @@ from broker import Settings
 from broker.chains import now, stories
 from broker.errors import CallboardError, NotFoundError
 from broker.history import STATUSES, chain, list_runs, runs_of
+from broker.pause import paused
 from ops.boot import App
 from ops.cli.runs import note_of
 from ops.cli.screen import clock, took
@@ -113,10 +114,12 @@ class Pages:
         if actor is not None and "\0" in actor:
             raise WrongFilterError("no actor has NUL in its name")
         with connected(self._settings) as connection:
+            held = paused(connection)
             found = list_runs(connection, status=status, actor=actor, before=before, limit=PAGE + 1)
         filters = urlencode({name: value for name, value in asked.items() if name != "before"})
         return {
             "runs": found[:PAGE],
+            "paused": held,
             "older": found[PAGE - 1].id if len(found) > PAGE else None,
             "status": status, "actor": actor, "before": before, "filters": filters,
             "statuses": STATUSES,

@@ -189,7 +189,7 @@ def test_publish_names_what_is_wrong(cli: Cli, database: Database, tmp_path: Pat
 
     assert "did you mean 'line.spoken'?" in told(cli, "publish", "line.spoke", "{}")
     assert "folder: Input should be a valid string" in told(cli, "publish", "line.spoken", f"@{payload}")
-    assert "Invalid JSON" in told(cli, "publish", "line.spoken", "{")
+    assert "is not JSON" in told(cli, "publish", "line.spoken", "{")
     assert "cannot be read" in told(cli, "publish", "line.spoken", f"@{payload}.gone")
     assert "no length of time" in told(cli, "publish", "line.spoken", '{"folder": "x"}', "--delay", "soon")
 

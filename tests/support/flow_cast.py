@@ -134,6 +134,15 @@ def bound(event: FlowBounded, run: Run) -> None:
         raise Postpone(timedelta(days=2))
 
 
+class FlowRatedAndBounded(Event, type="flow.rated_and_bounded"):
+    name: str
+
+
+@actor(rate_limit=RateLimit(1, per=HOUR), deadline=HOUR)
+def rate_bounded(event: FlowRatedAndBounded, run: Run) -> None:
+    diary.append(event.name)
+
+
 @actor(deadline=timedelta(milliseconds=300), retry=FAST)
 def bound_briefly(event: FlowBounded, run: Run) -> None:
     diary.append(event.name)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.actor import Actor
-from broker.journal.intents import ClaimedRun
+from broker.journal.claimed import ClaimedRun
 from broker.policies import Policies
 from broker.work import Work
 from schemas import Event, uuid7, wrap

@@ -16,7 +16,8 @@ from broker.cancel import Verdict, cancel
 from broker.database import Database
 from broker.declare import declare
 from broker.journal.batch import NO_TOPOLOGY
-from broker.journal.intents import ClaimedRun, Declined, End, Record, Recorded
+from broker.journal.claimed import ClaimedRun
+from broker.journal.intents import Declined, End, Record, Recorded
 from broker.journal.writer import Journal
 from ops.chaos.worker import transport_of
 from tests.broker.engine.test_journal import batch_for, claim

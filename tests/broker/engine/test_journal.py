@@ -12,9 +12,9 @@ from broker.database import Database
 from broker.digest import digest
 from broker.errors import JournalError
 from broker.journal.batch import Batch, Identity
+from broker.journal.claimed import ClaimedRun
 from broker.journal.intents import (
     Claim,
-    ClaimedRun,
     DeadLetter,
     Declined,
     End,
@@ -38,6 +38,9 @@ class Noted(Event, type="journal.noted"):
 class NoDoors:
     def guards(self, actor: str) -> bool:
         return False
+
+    def gathers(self, actor: str) -> int:
+        return 0
 
     def read(self, run: ClaimedRun) -> None:
         return None

@@ -26,17 +26,8 @@ from broker.cancel import cancel
 from broker.database import Database
 from broker.digest import digest
 from broker.journal.batch import NO_TOPOLOGY
-from broker.journal.intents import (
-    Claim,
-    ClaimedRun,
-    DeadLetter,
-    Declined,
-    End,
-    FailedAttempt,
-    Record,
-    Recorded,
-    Resume,
-)
+from broker.journal.claimed import ClaimedRun
+from broker.journal.intents import Claim, DeadLetter, Declined, End, FailedAttempt, Record, Recorded, Resume
 from broker.journal.writer import Journal
 from broker.reopen import Again, rerun
 from broker.takeover import Takeover

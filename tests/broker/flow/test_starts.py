@@ -9,7 +9,16 @@ import pytest
 from broker.dead_letters import list_letters
 from broker.testing import Stage
 from tests.support import flow_cast
-from tests.support.flow_cast import FlowAged, FlowAlone, FlowBounded, FlowRated, diary, gate, trouble
+from tests.support.flow_cast import (
+    FlowAged,
+    FlowAlone,
+    FlowBounded,
+    FlowRated,
+    FlowRatedAndBounded,
+    diary,
+    gate,
+    trouble,
+)
 from tests.support.waiting import eventually
 
 MakeStage = Callable[..., Stage]
@@ -38,6 +47,18 @@ def test_what_exceeds_a_rate_limit_is_skipped_and_the_window_slides(make_stage: 
     assert told[2] == ("c", "skipped", "rate limited") and told[-1][1] == "completed"
     assert sorted(status for name, status, _ in told if name in "de") == ["completed", "skipped"]
     assert diary.count("a") == 2  # its retry is no start that could be dropped
+
+
+def test_what_was_skipped_is_not_due_any_more_though_its_actor_has_a_deadline(make_stage: MakeStage) -> None:
+    # It stayed due at its deadline: every sweep found it and could not wake it.
+    stage = make_stage([flow_cast.rate_bounded])
+    for name in ("a", "b"):
+        stage.publish(FlowRatedAndBounded(name=name))
+        stage.drain()
+    assert stage.rows("select status, due_at from run order by id") == [
+        ("completed", None),
+        ("skipped", None),
+    ]
 
 
 def test_a_second_live_run_of_a_key_is_skipped_and_the_next_one_is_not(make_stage: MakeStage) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dramatiq.brokers.stub import StubBroker
 from opentelemetry.trace import get_current_span
 
-from broker.journal.intents import StoredStep
+from broker.journal.claimed import StoredStep
 from broker.middleware.trace import Trace
 from broker.run.synchronous import Run
 from broker.signals import Fenced, Suspended

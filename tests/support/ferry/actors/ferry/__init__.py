@@ -1,0 +1,1 @@
+"""The crossing: in a step, in an await, in a durable sleep."""

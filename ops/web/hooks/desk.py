@@ -8,7 +8,7 @@ from typing import TypeVar
 import psycopg
 import structlog
 from psycopg import Connection
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -63,6 +63,8 @@ class Desk:
         try:
             with pool.connection(WAIT_SECONDS) as connection:
                 return write(connection)
+        except PoolTimeout:
+            raise  # nobody answers: a provider does not wait for a second try
         except psycopg.OperationalError:
             # The server was started anew, or ended our sessions: those that are left are made again.
             pool.check()

@@ -109,7 +109,7 @@ class Hub:
                 found = await self.read(lambda c: rows.after(c, self._key, self._position))
                 pause = LOOK
             except psycopg.Error as error:
-                if pause == LOOK:
+                if pause == LOOK and not self._live.over:
                     log.warning("realtime_interrupted", error=type(error).__name__)
                 pause = min(pause * 2, LONGEST_PAUSE)
             self._tell(found)

@@ -1,12 +1,16 @@
 """Who is let in at a webhook's door, by signatures that openssl has made."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from broker import Secrets, StandardWebhooks
+from broker.errors import SignatureError
 from broker.testing import Stage
+from tests.ops.web.shop import TillSettings
 from tests.ops.web.till import KEY, OLDER, SALLA, STRIPE, Headers, deliver, now, stripe, stripe_event
 from tests.support import signing
 
@@ -114,3 +118,21 @@ def test_without_a_secret_the_answer_names_the_setting(
         assert answer.status_code == 503
         assert name in answer.json()["error"]["message"]
         assert "canary" not in answer.text
+
+
+def test_the_example_that_the_standard_publishes_is_right_at_its_time_and_never_again() -> None:
+    scheme = StandardWebhooks(Secrets(TillSettings, "standard_secrets"))
+    secrets, body = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], b'{"test": 2432232314}'
+    headers = {
+        "webhook-id": ["msg_p5jXN8AQM9LWM0D4loKWxJek"],
+        "webhook-timestamp": ["1614265330"],
+        "webhook-signature": ["v1,other v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= v1a,later"],
+    }
+    then = datetime.fromtimestamp(1614265330, UTC)
+
+    scheme.check(secrets, headers, body, then + timedelta(minutes=5))
+    for moment in (then + timedelta(minutes=5, seconds=1), then - timedelta(minutes=5, seconds=1)):
+        with pytest.raises(SignatureError, match="away from now"):
+            scheme.check(secrets, headers, body, moment)
+    with pytest.raises(SignatureError, match="over other bytes"):
+        scheme.check(secrets, headers, body + b"\n", then)

@@ -1,7 +1,7 @@
 """Publishing from code that is no actor: a web request, a script, a schedule."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import NAMESPACE_OID, UUID
 
@@ -81,9 +81,19 @@ class Publisher:
             self._send(outgoing)
         return names
 
+    def forward(self, envelopes: Sequence[Envelope], connection: Connection) -> None:
+        """Events of others, as they came, as rows of the caller's transaction. Raises EventTooLargeError."""
+        self._store(connection, [self._outgoing(self._traced(each), None) for each in envelopes])
+
     def deliver(self, message: WireMessage) -> None:
         """Send a raw message again, as it came: for replays. Raises PublishError."""
         self.transport.publish([message]).result(CONFIRM_SECONDS)
+
+    def _traced(self, envelope: Envelope) -> Envelope:
+        if self.trace is None:
+            return envelope
+        traceparent, tracestate = self.trace.traced(envelope.type, envelope.id)
+        return replace(envelope, traceparent=traceparent, tracestate=tracestate)
 
     def _envelope(self, event: Event, id: str, subject: str | None, time: datetime | None) -> Envelope:
         traceparent, tracestate = (None, None)

@@ -64,6 +64,9 @@ class Settings(EnvironmentSettings):
     first signs, all are taken, which is how one is exchanged. Empty: nobody listens."""
     realtime_listeners: int = Field(default=1000, ge=1)
     """Listeners that a `callboard web` holds at once; the next one is answered 503."""
+    ingest_open: bool = False
+    """Whether `callboard web` takes events over HTTP without an event key. For development on loopback; `callboard dev` and
+    `./ops/run` set it."""
     cron_secret: SecretStr = SecretStr("")
     """Opens `POST /cron/{name}`: as a bearer token, or, as `whsec_…`, for Standard Webhooks signatures. Several may be separated
     by commas. Empty: nobody triggers schedules over HTTP."""

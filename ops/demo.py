@@ -171,7 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show = Show(house)
             first = once(out, show)
             if not given.once:
-                with serving(house.settings) as page:
+                with serving(
+                    house.settings.model_copy(update={"ingest_open": True}), loaded=house.app
+                ) as page:
                     what_next(out, show, first, page)
                     go_on(out, show)
     except KeyboardInterrupt:

@@ -30,8 +30,16 @@ class UnknownVersion(SchemaError, LookupError):  # noqa: N818
 
 class InvalidPayload(SchemaError, ValueError):  # noqa: N818
     """The data does not fit its type. `fields` are the dotted paths at fault, `data` standing for the
-    whole."""
+    whole; `rules` say, for each, what it should be."""
 
-    def __init__(self, message: str, fields: Sequence[str]) -> None:
+    def __init__(self, message: str, fields: Sequence[str], rules: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.fields = tuple(fields)
+        self.rules = tuple(rules)
+
+    @property
+    def faults(self) -> Sequence[tuple[str, str]]:
+        """Each path with its rule."""
+        if self.rules:
+            return tuple(zip(self.fields, self.rules, strict=True))
+        return tuple((field, str(self).removeprefix(f"{field}: ")) for field in self.fields)

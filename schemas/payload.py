@@ -103,7 +103,7 @@ def told(error: ValidationError, subject: str) -> InvalidPayload:
     ]
     shown = "; ".join(f"{path}: {message}" for path, message in lines[:MAX_TOLD])
     more = f"; and {len(lines) - MAX_TOLD} more" if len(lines) > MAX_TOLD else ""
-    return InvalidPayload(f"{subject}: {shown}{more}", [path for path, _ in lines[:MAX_TOLD]])
+    return InvalidPayload(f"{subject}: {shown}{more}", *zip(*lines[:MAX_TOLD], strict=True))
 
 
 def written(path: Path) -> str:

@@ -31,6 +31,7 @@ COMMANDS = {
     "doctor": "Examine settings, servers, queues and work; each finding with its fix.",
     "settings": "What is in effect, and where it comes from.",
     "migrate": "Bring the database to what the code needs.",
+    "keys": "Who may publish over HTTP: list, create, rotate, revoke.",
     "web": "The status page, webhooks and realtime channels.",
     "bench": "Measure ours against plain Dramatiq.",
     "chaos": "Break everything around the engine, and count what was lost.",

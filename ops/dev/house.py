@@ -123,7 +123,9 @@ def develop(out: Console, wishes: Wishes) -> None:
         next(saved)  # watching begins before the first boot, so that nothing is missed
         follower, log = Follower(settings, out), settings.data / "worker.log"
         if wishes.page:
-            page = stack.enter_context(serving(settings, port=wishes.port))
+            page = stack.enter_context(
+                serving(settings.model_copy(update={"ingest_open": True}), port=wishes.port)
+            )
             out.print(f"status page: {page}", soft_wrap=True)
         out.print(
             f"logs: {shortened(log)}; another shell: . {shortened(settings.data / 'env')}",

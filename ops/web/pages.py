@@ -29,6 +29,7 @@ from ops.cli.screen import clock, took
 from ops.cli.session import connected
 from ops.web.chart import draw
 from ops.web.hooks import hook_routes
+from ops.web.ingest import ingest_routes
 from ops.web.live import Live
 from ops.web.realtime import realtime_routes
 
@@ -65,6 +66,7 @@ def make_app(settings: Settings, live: Live, *, only_local: bool, loaded: App = 
             Route("/runs/{reference}", pages.chain),
             Route("/runs/{reference}/live", pages.chain_live),
             *hook_routes(settings, live, loaded),
+            *ingest_routes(settings, live, loaded),
             *realtime_routes(settings, live),
             Mount("/static", StaticFiles(directory=ROOM / "static")),
         ],

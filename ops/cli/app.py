@@ -29,6 +29,7 @@ COMMANDS = {
     "realtime": "Tokens for those who listen to channels.",
     "check": "Everything that can be wrong before the first event travels.",
     "doctor": "Examine settings, servers, queues and work; each finding with its fix.",
+    "contract": "What other services need to publish: AsyncAPI, JSON Schemas, models.",
     "settings": "What is in effect, and where it comes from.",
     "migrate": "Bring the database to what the code needs.",
     "keys": "Who may publish over HTTP: list, create, rotate, revoke.",

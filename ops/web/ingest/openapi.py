@@ -172,7 +172,8 @@ def _ids() -> dict[str, Any]:
 def _events() -> dict[str, Any]:
     return {
         f"{kind.event_type}.v{kind.event_version}": kind.model_json_schema(
-            ref_template=f"#/components/schemas/{kind.event_type}.v{kind.event_version}/$defs/{{model}}"
+            by_alias=False,
+            ref_template=f"#/components/schemas/{kind.event_type}.v{kind.event_version}/$defs/{{model}}",
         )
         for kind in registered()
     }

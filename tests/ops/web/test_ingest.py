@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from cloudevents.http import CloudEvent, to_binary, to_structured
 from pydantic import SecretStr
 
 from broker.event_keys import create, list_keys, revoke, rotate
@@ -342,15 +343,26 @@ def test_an_empty_house_takes_no_event(serve: Serve, stage: Stage) -> None:
 PAGE = (HOUSE / "ops/docs/publishing.md").read_text()
 
 
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+def test_node_publishes_as_the_page_says(address: str, stage: Stage) -> None:
+    [script] = blocks("js")
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", script.replace("http://127.0.0.1:8094/", address)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: sent(stage) == ["7f3c"])
+
+
 def test_the_page_on_publishing_says_what_works(address: str, stage: Stage) -> None:
     assert PageScanRequested.event_type in PAGE  # and so it is declared, whichever test runs first
-    [python] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    python, _ = blocks("python")
     exec(compile(python, "publishing.md", "exec"), {"address": address.rstrip("/"), "key": "none"})  # noqa: S102  our own page
-    curl = next(
-        block
-        for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-        if "curl" in block
-    )
+    curl = next(block for block in blocks("sh") if "curl" in block)
     done = subprocess.run(
         ["bash", "-c", curl.replace("http://127.0.0.1:8094/", address)],
         capture_output=True,
@@ -366,3 +378,12 @@ def sent(stage: Stage) -> list[str]:
     """The ids of events that wait for somebody to hear or to scan them."""
     rows = stage.rows("select event_id from dead_letter union select event_id from run order by 1")
     return [id for (id,) in rows]
+
+
+@pytest.mark.parametrize("to", [to_binary, to_structured])
+def test_the_official_sdk_publishes(to: Any, client: httpx.Client, stage: Stage) -> None:
+    event = CloudEvent({"type": "parcel.sent", "source": "/sdk", "id": "by-sdk"}, {"parcel_id": 5})
+    headers, content = to(event)
+    answer = client.post("/events", headers={"content-type": "application/json", **headers}, content=content)
+    assert (answer.status_code, answer.json()) == (202, {"ids": ["by-sdk"]})
+    assert kept(stage) == [("by-sdk", "/sdk", 5)]

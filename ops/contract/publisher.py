@@ -1,0 +1,108 @@
+"""Publish from a service that has nothing but this package: over HTTP with the standard library, over AMQP with pika."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas import Envelope, Event, wrap
+
+
+class PublishError(Exception):
+    """It may or may not be kept: publish the same id again. `status` is the answer's, 0 without one; `answer` what it said."""
+
+    def __init__(self, message: str, status: int = 0, answer: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.answer = answer
+
+
+@dataclass(frozen=True)
+class HttpPublisher:
+    """`url` is that of `callboard web`, `key` an event key, `source` the name of your service."""
+
+    url: str
+    key: str
+    source: str
+    timeout: float = 10.0
+    """Seconds for one request."""
+
+    def publish(self, event: Event, *, id: str | None = None, subject: str | None = None) -> str:
+        """The event's id, once it is kept. Give an id of your own to be able to say it again. Raises PublishError."""
+        return self.publish_many([event], ids=[id] if id else None, subject=subject)[0]
+
+    def publish_many(
+        self, events: Sequence[Event], *, ids: Sequence[str] | None = None, subject: str | None = None
+    ) -> list[str]:
+        """All or none. Raises PublishError."""
+        names: Sequence[str | None] = ids or [None] * len(events)
+        envelopes = [
+            wrap(e, source=self.source, id=i, subject=subject) for e, i in zip(events, names, strict=True)
+        ]
+        request = urllib.request.Request(  # noqa: S310  the address is yours
+            f"{self.url.rstrip('/')}/events",
+            json.dumps([_structured(each) for each in envelopes]).encode(),
+            {"authorization": f"Bearer {self.key}", "content-type": "application/cloudevents-batch+json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout) as answer:  # noqa: S310
+                kept: list[str] = json.load(answer)["ids"]
+                return kept
+        except urllib.error.HTTPError as error:
+            told = error.read(100_000).decode(errors="replace")
+            raise PublishError(f"{self.url} answered {error.code}", error.code, told) from error
+        except OSError as error:
+            raise PublishError(f"{self.url} cannot be reached: {error}") from error
+
+
+@dataclass(frozen=True)
+class AmqpPublisher:
+    """Needs pika: install the extra `amqp`. One connection a call: for a service that publishes often, keep one of your own."""
+
+    url: str
+    source: str
+    exchange: str = "callboard.events"
+
+    def publish(self, event: Event, *, id: str | None = None, subject: str | None = None) -> str:
+        """The event's id, once the broker has confirmed it. Raises PublishError."""
+        import pika
+        from pika.exceptions import AMQPError
+
+        envelope = wrap(event, source=self.source, id=id, subject=subject)
+        properties = pika.BasicProperties(
+            content_type="application/json", delivery_mode=2, headers=_headers(envelope)
+        )
+        try:
+            connection = pika.BlockingConnection(pika.URLParameters(self.url))
+            try:
+                channel = connection.channel()
+                channel.confirm_delivery()
+                channel.basic_publish(self.exchange, envelope.type, envelope.data, properties, mandatory=True)
+            finally:
+                connection.close()
+        except (AMQPError, OSError) as error:
+            raise PublishError(f"not confirmed by RabbitMQ: {type(error).__name__}") from error
+        return envelope.id
+
+
+def _structured(envelope: Envelope) -> dict[str, Any]:
+    return {**_attributes(envelope), "data": json.loads(envelope.data)}
+
+
+def _headers(envelope: Envelope) -> dict[str, str]:
+    return {f"cloudEvents_{name}": value for name, value in _attributes(envelope).items()}
+
+
+def _attributes(envelope: Envelope) -> dict[str, str]:
+    found = {
+        "specversion": "1.0",
+        "id": envelope.id,
+        "source": envelope.source,
+        "type": envelope.type,
+        "time": envelope.time.isoformat(),
+        "schemaversion": str(envelope.version),
+        "correlationid": envelope.correlation_id,
+    }
+    return found if envelope.subject is None else {**found, "subject": envelope.subject}

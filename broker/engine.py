@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import structlog
+from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 from psycopg import Connection
 
@@ -33,6 +34,7 @@ from broker.journal.intents import Record, Sent, Unsent
 from broker.journal.writer import Journal
 from broker.keeper import Keeper
 from broker.lane import Lane
+from broker.metrics import Metrics, MetricsSweep
 from broker.middleware.pause import Pause
 from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
@@ -84,6 +86,7 @@ class Engine:
         schedules: Sequence[Schedule] = (),
         name: str | None = None,
         tracer: Tracer | None = None,
+        meter: Meter | None = None,
         claim_ahead: bool = True,
         on_crash: Callable[[], None] | None = None,
         knows: Sequence[str] = (),
@@ -106,6 +109,8 @@ class Engine:
             outbox.ledger = self.journal
         self._pool = self.database.pool(f"actors {self.identity.name}", settings.threads + 2)
         patience = Patience(settings.unknown_grace)
+        metrics = Metrics(meter, transport.system)
+        self._counted = MetricsSweep(metrics, self.identity.id)
         self._settlement = Settlement(self.journal, self._failures, settings.records_in_flight, patience)
         self._performer = Performer(
             broker,
@@ -115,6 +120,7 @@ class Engine:
             max_bytes=settings.hard_event_bytes,
             soft_bytes=settings.soft_event_bytes,
             patience=patience,
+            noted=metrics.note,
         )
         self._settlement.failed = self._performer.refused
         settler = Settler(self._performer, self._finished)
@@ -200,6 +206,7 @@ class Engine:
     def _sign_off(self) -> None:
         """Leave nothing behind: no outbox row held, and no worker row, for without a lock it would be taken over as dead."""
         with suppress(psycopg.Error), self.database.once("sign-off") as connection:
+            self._counted.flush(connection)
             connection.execute(_RELEASE_OUTBOX, (self.identity.id,))
             connection.execute(_SIGN_OFF, (self.identity.id,))
 
@@ -232,7 +239,11 @@ class Engine:
             timers=Timers(self._transport, self._topology, self.identity.id),
             relay=Relay(self._transport, self.identity.id),
             interval=settings.sweep_interval,
-            hears=[Hearing(self.identity.id, self._cancelled), self._broker.policy(Pause)],
+            hears=[
+                Hearing(self.identity.id, self._cancelled),
+                self._broker.policy(Pause),
+                self._counted,
+            ],
             sweeps=[
                 CancelSweep(self._topology),
                 PauseSweep(),

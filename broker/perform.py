@@ -50,7 +50,9 @@ class Performer:
         max_bytes: int,
         soft_bytes: int,
         patience: Patience,
+        noted: Callable[[Work, End], None] = lambda *_: None,
     ) -> None:
+        self._noted = noted
         self._broker = broker
         self._source = source
         self._max_bytes = max_bytes
@@ -178,12 +180,14 @@ class Performer:
             return self._broker.transaction_doubted(record)
         run.release_transaction()
         work.settled = True
+        self._noted(work, end)
         self._broker.transaction_recorded(record, held)
 
     def _record(self, work: Work, end: End) -> None:
         if work.settled:
             return  # it was given up as stuck: that outcome stands
         work.settled = True
+        self._noted(work, end)
         self._settle(Record(work.claimed.id, work.claimed.fence, end=end), work)
 
     def _classify(self, work: Work, error: BaseException, core: Core | None = None) -> End | None:

@@ -11,6 +11,8 @@ from uuid import UUID
 import structlog
 from psycopg import Connection
 
+from broker.metrics import retire
+
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 60.0
@@ -109,6 +111,7 @@ class Retention:
         )
         rest += self._all(connection, _BROADCASTS, self._broadcasts, BATCH)
         rest += self._all(connection, _WEBHOOKS, self._window, BATCH)
+        retire(connection)
         if steps or runs or rest:
             log.info("forgotten", steps=steps, runs=runs, others=rest)
         return steps + runs + rest

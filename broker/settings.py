@@ -87,6 +87,9 @@ class Settings(EnvironmentSettings):
     """One JSON object a line."""
     trace_sample: float = Field(default=1.0, ge=0.0, le=1.0)
     """Share of traces that are recorded, decided at the first publish of a chain."""
+    trace_url: str = ""
+    """Address of a trace in your tracing backend, with `{trace_id}` in it, such as `https://traces.example.com/trace/{trace_id}`.
+    `callboard trace` and the status page link to it."""
     trace_resumed: Literal["chain", "linked"] = "chain"
     """`chain`: retries, delays and replays stay in the trace of their event. `linked`: they start one that links to it."""
 

@@ -1,7 +1,8 @@
-"""Where spans go: to an OTLP endpoint over HTTP, if the standard OTEL_* variables name one, and nowhere otherwise.
+"""Where spans and metrics go: to an OTLP endpoint over HTTP, if the standard OTEL_* variables name one, and nowhere otherwise.
 
-    OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT   where to; neither: nothing is recorded
-    OTEL_SDK_DISABLED=true, OTEL_TRACES_EXPORTER=none                 nothing is recorded
+    OTEL_EXPORTER_OTLP_ENDPOINT, …_TRACES_ENDPOINT, …_METRICS_ENDPOINT   where to; none for a signal: nothing of it is recorded
+    OTEL_SDK_DISABLED=true, OTEL_TRACES_EXPORTER=none, OTEL_METRICS_EXPORTER=none   nothing is recorded
+    OTEL_METRIC_EXPORT_INTERVAL                                       milliseconds; a minute unless given
     OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES                       who we are; `callboard` unless given
     OTEL_TRACES_SAMPLER(_ARG)                                         else the share `trace_sample`, decided at a chain's start
     OTEL_EXPORTER_OTLP_*, OTEL_BSP_*                                  read by the SDK: headers, certificates, batches
@@ -13,10 +14,15 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Literal
 
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.metrics import Meter
 from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -28,8 +34,7 @@ from broker.errors import ConfigurationError
 PATIENCE = timedelta(seconds=2)
 """How long a flush may take. Longer than a round trip to any collector that lives, far shorter than a stop's grace."""
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+Signal = Literal["TRACES", "METRICS"]
 
 
 class Telemetry:
@@ -39,12 +44,21 @@ class Telemetry:
     """
 
     def __init__(self, *, sample: float = 1.0, version: str = "source") -> None:
-        self._provider = _provider(sample, version) if wanted() else None
+        self._provider = _provider(sample, version) if wanted("TRACES") else None
+        self._version = version
+        self._meters: MeterProvider | None = None
 
     @property
     def tracer(self) -> Tracer | None:
         """None when nothing is to be recorded."""
         return self._provider.get_tracer("callboard") if self._provider is not None else None
+
+    @property
+    def meter(self) -> Meter | None:
+        """None when nothing is to be measured for OTLP. Who never asks for it exports nothing."""
+        if self._meters is None and wanted("METRICS"):
+            self._meters = _meters(self._version)
+        return self._meters.get_meter("callboard") if self._meters is not None else None
 
     def install(self) -> None:
         """Give this provider to libraries and actors that ask OpenTelemetry for one. Only in processes that are ours; a
@@ -58,30 +72,46 @@ class Telemetry:
 
     def shutdown(self, patience: timedelta = PATIENCE) -> bool:
         """Send what waits, then record nothing more. False if that took longer; what was left is lost."""
-        return self._provider is None or _within(patience, self._provider.shutdown)
+        traces = self._provider is None or _within(patience, self._provider.shutdown)
+        metrics = self._meters is None or _within(patience, self._meters.shutdown)
+        return traces and metrics
 
 
-def wanted() -> bool:
-    """Whether the environment names an endpoint and nothing switches tracing off."""
+def wanted(signal: Signal) -> bool:
+    """Whether the environment names an endpoint for it and nothing switches it off."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
-    if os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
+    if os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() == "none":
         return False
-    return any(os.environ.get(name, "").strip() for name in _ENDPOINTS)
+    return bool(_given(signal, "ENDPOINT"))
+
+
+def _given(signal: Signal, what: str) -> str:
+    """Of the signal itself, else of all."""
+    names = (f"OTEL_EXPORTER_OTLP_{signal}_{what}", f"OTEL_EXPORTER_OTLP_{what}")
+    return next((value for name in names if (value := os.environ.get(name, "").strip())), "")
 
 
 def _provider(sample: float, version: str) -> TracerProvider:
-    protocol = next(
-        (value for name in _PROTOCOLS if (value := os.environ.get(name, "").strip())), "http/protobuf"
-    )
-    if protocol != "http/protobuf":
-        raise ConfigurationError(
-            f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}: use http/protobuf (port 4318 of a collector)"
-        )
+    _refuse_other_protocols("TRACES")
     sampler: Sampler | None = None if os.environ.get(OTEL_TRACES_SAMPLER) else ParentBasedTraceIdRatio(sample)
     provider = TracerProvider(sampler=sampler, resource=_resource(version), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
+
+
+def _meters(version: str) -> MeterProvider:
+    _refuse_other_protocols("METRICS")
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+    return MeterProvider([reader], _resource(version), shutdown_on_exit=False)
+
+
+def _refuse_other_protocols(signal: Signal) -> None:
+    protocol = _given(signal, "PROTOCOL") or "http/protobuf"
+    if protocol != "http/protobuf":
+        raise ConfigurationError(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}: use http/protobuf (port 4318 of a collector)"
+        )
 
 
 def _resource(version: str) -> Resource:

@@ -159,6 +159,7 @@ def serve(role: Role, channel: Channel, stop: Stop) -> int:
         schedules=app.schedules,
         name=f"{socket.gethostname()[:20]}:{'quarantine:' if role.quarantine else ''}{os.getpid()}",
         tracer=telemetry.tracer,
+        meter=telemetry.meter,
         claim_ahead=not role.quarantine,
         knows=known(app.migrations(settings.namespace)),
     )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
+from opentelemetry.metrics import Meter
 from pydantic import SecretStr
 
 from broker.actor import Actor
@@ -51,6 +52,7 @@ class Stage:
         migrations: Sequence[Migration] = (),
         transport: Transport | None = None,
         settings: Settings | None = None,
+        meter: Meter | None = None,
     ) -> None:
         base = settings or Settings(threads=4, sweep_interval=timedelta(milliseconds=20))
         self.settings = base.model_copy(update={"database_url": SecretStr(dsn)})
@@ -72,6 +74,7 @@ class Stage:
             self.transport,
             pipelines=pipelines_of(pipelines),
             schedules=self.schedules,
+            meter=meter,
         )
         self.publisher = Publisher(self.transport, self.settings.source, self.database)
 

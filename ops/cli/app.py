@@ -21,6 +21,7 @@ COMMANDS = {
     "runs": "What was done: list runs, show one whole, run it again, cancel.",
     "pause": "Hold an actor or a pipeline back: its events wait.",
     "resume": "Let what is paused go on.",
+    "trace": "The whole story of an event as a tree, from the database.",
     "why": "What explains an event's state, and what to do next.",
     "dead": "Dead letters: list, show, replay, discard.",
     "pipelines": "Who hears what: list, show, draw.",

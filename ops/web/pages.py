@@ -21,7 +21,7 @@ from starlette.templating import Jinja2Templates
 from broker import Settings
 from broker.chains import now, stories
 from broker.errors import CallboardError, NotFoundError
-from broker.history import STATUSES, chain, list_runs, runs_of
+from broker.history import STATUSES, RunRow, chain, list_runs, runs_of
 from broker.pause import paused
 from ops.boot import App
 from ops.cli.runs import note_of
@@ -31,6 +31,7 @@ from ops.web.chart import draw
 from ops.web.hooks import hook_routes
 from ops.web.ingest import ingest_routes
 from ops.web.live import Live
+from ops.web.metrics import metrics_routes
 from ops.web.realtime import realtime_routes
 
 NOTHING = App()
@@ -67,6 +68,7 @@ def make_app(settings: Settings, live: Live, *, only_local: bool, loaded: App = 
             Route("/runs/{reference}/live", pages.chain_live),
             *hook_routes(settings, live, loaded),
             *ingest_routes(settings, live, loaded),
+            *metrics_routes(settings, live),
             *realtime_routes(settings, live),
             Mount("/static", StaticFiles(directory=ROOM / "static")),
         ],
@@ -136,7 +138,20 @@ class Pages:
             told = stories(connection, chain(connection, found[0].correlation_id))
             moment = now(connection)
         asked = {run.id for run in found}
-        return {"chart": draw(told, asked, moment), "first": told[0].run, "reference": reference}
+        first = told[0].run
+        return {
+            "chart": draw(told, asked, moment),
+            "first": first,
+            "reference": reference,
+            "backend": self._backend(first),
+        }
+
+    def _backend(self, run: RunRow) -> str:
+        """Where the tracing backend shows it; nothing where nobody has said one."""
+        address = self._settings.trace_url
+        if run.trace_id is None or not address.startswith(("https://", "http://")):
+            return ""
+        return address.replace("{trace_id}", run.trace_id)
 
     def _render(self, template: str, values: Mapping[str, object]) -> str:
         return self._templates.get_template(template).render(values)

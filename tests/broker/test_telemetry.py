@@ -45,7 +45,7 @@ def test_the_standard_switches_turn_it_off(monkeypatch: pytest.MonkeyPatch, name
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv(name, value)
 
-    assert not wanted()
+    assert not wanted("TRACES")
 
 
 def test_the_endpoint_of_traces_alone_is_used_as_it_is(

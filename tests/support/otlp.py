@@ -10,8 +10,10 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeAlias
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric, NumberDataPoint
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -42,6 +44,7 @@ class Receiver:
         self.raw: list[bytes] = []
         self.paths: list[str] = []
         self.refuse: int | None = None
+        self.metrics: list[Metric] = []
         self._spans: list[ReceivedSpan] = []
         self._arrived = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -71,7 +74,19 @@ class Receiver:
                 self._arrived.wait(left)
             return list(self._spans)
 
+    def metric(self, name: str) -> list[Mapping[str, Value]]:
+        """The attributes of every point of a metric that has arrived."""
+        with self._arrived:
+            return [
+                _values(point.attributes)
+                for found in self.metrics
+                if found.name == name
+                for point in _points(found)
+            ]
+
     def receive(self, path: str, body: bytes) -> None:
+        if path.endswith("/v1/metrics"):
+            return self._receive_metrics(body)
         request = ExportTraceServiceRequest()
         request.ParseFromString(body)
         spans = [
@@ -84,6 +99,20 @@ class Receiver:
             self.raw.append(body)
             self.paths.append(path)
             self._spans += spans
+            self._arrived.notify_all()
+        return None
+
+    def _receive_metrics(self, body: bytes) -> None:
+        request = ExportMetricsServiceRequest()
+        request.ParseFromString(body)
+        with self._arrived:
+            self.raw.append(body)
+            self.metrics += [
+                metric
+                for resource in request.resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+            ]
             self._arrived.notify_all()
 
 
@@ -114,6 +143,10 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+def _points(metric: Metric) -> Iterable[HistogramDataPoint | NumberDataPoint]:
+    return [*metric.histogram.data_points, *metric.sum.data_points]
 
 
 def _span(span: Span, resource: Resource) -> ReceivedSpan:

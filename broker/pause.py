@@ -67,9 +67,10 @@ class Paused:
     lasts: timedelta
     waiting: int
 
-    def __str__(self) -> str:
+    def told(self, ago: str) -> str:
+        """`actor pages.scan was paused 3 min ago by ada: the site is down`"""
         why = f": {self.reason}" if self.reason else ""
-        return f"{self.kind} {self.name} was paused by {self.by}{why}"
+        return f"{self.kind} {self.name} was paused {ago} ago by {self.by}{why}"
 
 
 def pause(connection: Connection, kind: Kind, name: str, by: str, reason: str | None = None) -> bool:

@@ -106,7 +106,7 @@ def _waiting(found: Evidence, run: RunRow) -> tuple[str, str]:
         return _in_line(run, place), _see_to_workers(found, run)
     if (pause := found.pauses.get(run.id)) is not None:
         return (
-            f"{pause} {_seconds(pause.lasts)} ago; {_line(pause.waiting)}",
+            f"{pause.told(_seconds(pause.lasts))}; {_line(pause.waiting)}",
             f"callboard resume {pause.name}",
         )
     if (gathered := found.gathering.get(run.id)) is not None:

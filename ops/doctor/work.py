@@ -68,7 +68,7 @@ def paused(patient: Patient) -> Remarks:
     found = paused_now(patient.db)
     for each in found:
         yield warn(
-            f"{each} {rough(each.lasts)} ago; {each.waiting} run(s) wait", f"`callboard resume {each.name}`"
+            f"{each.told(rough(each.lasts))}; {each.waiting} run(s) wait", f"`callboard resume {each.name}`"
         )
     if not found:
         yield ok("no actor and no pipeline is paused")

@@ -46,7 +46,7 @@ def test_an_actor_is_paused_listed_explained_and_resumed(stage: Stage, cli: Cli)
     eventually(stage.broker.policy(Pause).guards_now)
     id = stage.publish(DoughRisen(loaf=1))
     eventually(lambda: stage.rows("select status, reason from run") == [("waiting", "paused")])
-    assert "actor test_pause.bake was paused by anna: new oven" in cli("why", str(id)).stdout
+    assert " ago by anna: new oven;" in cli("why", str(id)).stdout
     [listed] = json.loads(cli("pause", "--json").stdout)
     assert (listed["name"], listed["by"], listed["waiting"]) == ("test_pause.bake", "anna", 1)
     assert "new oven" in cli("pause").stdout

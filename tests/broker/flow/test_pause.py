@@ -163,7 +163,10 @@ def test_why_names_who_paused_it_and_how_to_go_on(make_stage: MakeStage) -> None
         [found] = [
             f for f in explain(look(connection, stage.settings, App(), str(id))) if str(run.id) in f.subject
         ]
-        assert found.why.startswith("actor pause_cast.alone was paused by ada: maintenance ")
+        assert (
+            found.why.startswith("actor pause_cast.alone was paused ")
+            and " by ada: maintenance;" in found.why
+        )
         assert found.next == "callboard resume pause_cast.alone"
         assert [(each.name, each.waiting) for each in paused(connection)] == [("pause_cast.alone", 1)]
     assert stage.rows("select who, what, target from audit") == [("ada", "pause", "actor pause_cast.alone")]

@@ -1,6 +1,6 @@
 """Pages: what is said while a web page is scanned and analysed."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AliasChoices, Field, HttpUrl, StringConstraints
@@ -15,6 +15,8 @@ MAX_IMAGES = 300
 MAX_LINKS = 300
 """An event may have 1 MiB; 300 links of a usual 100 bytes are 30 KB. The scanner cuts longer lists."""
 MAX_OPEN_GRAPH = 50
+MAX_BATCH = 500
+"""Pages of one batch: their requests leave in one commit, and 500 addresses of the longest kind are a megabyte."""
 
 Url = Annotated[str, StringConstraints(max_length=MAX_URL)]
 """As the page wrote it, perhaps relative or broken: a scan reports, it does not judge."""
@@ -80,6 +82,37 @@ class PageScanRequested(Event, type="page.scan.requested", aliases=("page/scan.r
     page_id: UUID
     url: HttpUrl
     user_id: UserId
+    batch_id: UUID | None = None
+    """The batch that it is a part of."""
+
+
+class PageScanSettled(Event, type="page.scan.settled"):
+    """A page of this batch is over, well or not: whoever counts may count again."""
+
+    batch_id: UUID
+
+
+class ProjectBatchScanRequested(
+    Event, type="project.batch_scan.requested", aliases=("project/batch.scan", "project/batch_scan.requested")
+):
+    """Addresses are taken as they are: one that is none is a page that failed, and stops no other."""
+
+    project_id: UUID
+    user_id: UserId
+    urls: tuple[Url, ...] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class BatchProgressUpdated(
+    Event, type="batch.progress.updated", aliases=("batch/progress.updated",), audience="outside"
+):
+    """`done` pages were scanned, `failed` ones could not be; `completed` once these are all."""
+
+    project_id: UUID
+    user_id: UserId
+    total_pages: int = Field(ge=0)
+    done: int = Field(ge=0)
+    failed: int = Field(ge=0)
+    status: Literal["in-progress", "completed"]
 
 
 class PageAnalyzeRequested(Event, type="page.analyze.requested", aliases=("page/analyze.requested",)):

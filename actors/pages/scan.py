@@ -3,13 +3,14 @@
 from datetime import timedelta
 
 from actors.pages import providers, store
+from actors.pages.batch_store import COMPLETE_MEMBER
 from actors.pages.fail import fail
 from actors.pages.parser import parse
 from actors.pages.scanned import scanned
 from actors.pages.verdict import judged
 from broker import SCRAPER, Run, Throttle, actor
 from schemas.notifications import NotificationSend
-from schemas.pages import PageAnalyzeRequested, PageScanRequested, ScannedPage
+from schemas.pages import PageAnalyzeRequested, PageScanRequested, PageScanSettled, ScannedPage
 
 
 @actor(
@@ -17,7 +18,7 @@ from schemas.pages import PageAnalyzeRequested, PageScanRequested, ScannedPage
     retry=SCRAPER,
     time_limit=timedelta(seconds=60),
     throttle=Throttle(10, per=timedelta(minutes=1), key="user_id"),
-    publishes=[NotificationSend],
+    publishes=[NotificationSend, PageScanSettled],
     on_failure=fail,
 )
 def scan(event: PageScanRequested, run: Run) -> PageAnalyzeRequested:
@@ -31,6 +32,9 @@ def scan(event: PageScanRequested, run: Run) -> PageAnalyzeRequested:
             type="success",
         )
     )
+    if event.batch_id is not None:
+        run.write(COMPLETE_MEMBER, {"batch_id": event.batch_id, "page_id": event.page_id})
+        run.publish(PageScanSettled(batch_id=event.batch_id))
     return PageAnalyzeRequested(page_id=event.page_id, url=event.url, user_id=event.user_id, scan=page)
 
 

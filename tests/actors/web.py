@@ -57,7 +57,7 @@ class Call(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         web = self.server.web
         web.requests.append(Request(self.command, self.path, headers, self.rfile.read(length)))
-        handler = web.routes.get(self.path.partition("?")[0])
+        handler = web.routes.get(self.path.partition("?")[0], web.otherwise)
         if handler is None:
             self.answer(404, "nothing here")
         else:
@@ -77,6 +77,8 @@ class Web:
     port: int = 0
     scheme: str = "http"
     routes: dict[str, Callable[[Call], None]] = field(default_factory=dict)
+    otherwise: Callable[[Call], None] | None = None
+    """Answers for every path that has no route; 404 without."""
     requests: list[Request] = field(default_factory=list)
     closing: Event = field(default_factory=Event)
     """Set when the test is over: what a slow handler waits for."""

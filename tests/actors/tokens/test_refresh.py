@@ -121,3 +121,35 @@ def test_an_answer_that_is_no_token_is_not_quoted(dsn: str, endpoint: Web) -> No
         [[told]] = play.rows("select to_jsonb(d)::text from dead_letter d")
         assert "something other than a token" in told
         assert "hidden" not in told
+
+
+def hang_up(call: Call) -> None:
+    """Half an answer, then silence."""
+    call.send_response(200)
+    call.send_header("Content-Length", "100")
+    call.end_headers()
+    call.wfile.write(b'{"access_token": "acc')
+    call.close_connection = True
+
+
+def test_a_slow_answer_and_one_that_is_cut_off_are_asked_for_again(
+    dsn: str, endpoint: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLBOARD_TOKENS_ANSWER_TIME", "0.3")
+    providers.forget()
+
+    def answer(call: Call) -> None:
+        if len(endpoint.requests) == 1:
+            endpoint.closing.wait()
+        elif len(endpoint.requests) == 2:
+            hang_up(call)
+        else:
+            grant(call)
+
+    endpoint.routes["/token"] = answer
+    with theatre(dsn) as play:
+        play.publish(NEEDED)
+        endure(play)
+
+        assert len(endpoint.requests) == 3
+        assert tokens(play) == [("access-2", "refresh-2")]

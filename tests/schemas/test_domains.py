@@ -1,4 +1,4 @@
-"""The events of the pages, notifications and orders domains, as applications send them, and failures."""
+"""The events of the pages, notifications, orders and tokens domains, as applications send them, and failures."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -9,6 +9,7 @@ from schemas import Failure, InvalidPayload, find, validate, wrap
 from schemas.notifications import NotificationSend
 from schemas.orders import OrderCompleted, OrderPaid, OrderVariantsGenerated, Variant
 from schemas.pages import PageAnalyzeRequested, PageScanRequested
+from schemas.tokens import TokenRefreshNeeded
 
 ID = str(uuid4())
 
@@ -24,6 +25,7 @@ ID = str(uuid4())
         ("notification.send", NotificationSend),
         ("order.paid", OrderPaid),
         ("order.variants-generated", OrderVariantsGenerated),
+        ("token.refresh-needed", TokenRefreshNeeded),
     ],
 )
 def test_original_names_are_known(name: str, kind: type) -> None:

@@ -118,7 +118,7 @@ def test_python_in_the_readme_parses() -> None:
 
 
 def test_the_first_screen_is_what_the_files_say() -> None:
-    """It leaves out a notification and a failure handler, and says nothing that is not there."""
+    """It leaves out a notification, batches and a failure handler, and says nothing that is not there."""
     screen = ast.parse(first_screen())
     [event] = [node for node in screen.body if isinstance(node, ast.ClassDef)]
     [real_event] = [
@@ -129,7 +129,10 @@ def test_the_first_screen_is_what_the_files_say() -> None:
     shown, real = function(screen, "scan"), function(parsed(HOUSE / "actors/pages/scan.py"), "scan")
     lines = [told(node) for node in real.body]
 
-    assert [told(node) for node in event.body] == [told(node) for node in real_event.body]
+    fields = {told(node) for node in event.body}
+    assert [told(node) for node in event.body] == [
+        line for line in map(told, real_event.body) if line in fields
+    ]
     assert options(shown).items() <= options(real).items()
     assert told(shown.args) == told(real.args)
     assert shown.returns is not None and real.returns is not None

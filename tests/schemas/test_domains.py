@@ -1,4 +1,4 @@
-"""The events of the pages, notifications and orders domains, as applications send them, and failures."""
+"""The events of the pages, notifications, orders and tokens domains, as applications send them, and failures."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -14,6 +14,7 @@ from schemas.pages import (
     PageScanRequested,
     ProjectBatchScanRequested,
 )
+from schemas.tokens import TokenRefreshNeeded
 
 ID = str(uuid4())
 
@@ -31,6 +32,7 @@ ID = str(uuid4())
         ("order.variants-generated", OrderVariantsGenerated),
         ("project/batch.scan", ProjectBatchScanRequested),
         ("batch/progress.updated", BatchProgressUpdated),
+        ("token.refresh-needed", TokenRefreshNeeded),
     ],
 )
 def test_original_names_are_known(name: str, kind: type) -> None:

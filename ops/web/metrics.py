@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from broker import Settings
 from broker.metrics import BOUNDARIES, CRITICAL, PROCESS, QUEUE, SENT, Counts, read
-from ops.web.hooks.desk import Desk
+from ops.web.desk import Desk
 from ops.web.live import Live
 
 FORMAT = "text/plain; version=0.0.4; charset=utf-8"

@@ -4,12 +4,12 @@ from starlette.routing import Route
 
 from broker import Settings
 from ops.boot import App
+from ops.web.crowd import Crowd
+from ops.web.desk import Desk
 from ops.web.hooks.cron import CronDoor
-from ops.web.hooks.crowd import Crowd
-from ops.web.hooks.desk import Desk
-from ops.web.hooks.tracing import DoorSpans
 from ops.web.hooks.webhooks import WebhookDoor
 from ops.web.live import Live
+from ops.web.tracing import DoorSpans
 
 
 def hook_routes(settings: Settings, live: Live, loaded: App) -> list[Route]:

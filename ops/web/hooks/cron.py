@@ -16,7 +16,7 @@ from broker.webhooks.secrets import split
 from broker.webhooks.signatures import check_standard, key_of
 from ops.web.answers import answered, refused
 from ops.web.body import BodyError, read_body
-from ops.web.hooks.desk import Desk, unset
+from ops.web.desk import Desk, unset
 from ops.web.hooks.webhooks import MAX_ID, headers_of
 
 MAX_BYTES = 64 * 1024

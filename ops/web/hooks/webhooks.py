@@ -15,7 +15,7 @@ from broker.webhooks.deliveries import Taken, take
 from broker.webhooks.signatures import Headers
 from ops.web.answers import answered, refused
 from ops.web.body import BodyError, read_body
-from ops.web.hooks.desk import Desk, misconfigured, unset
+from ops.web.desk import Desk, misconfigured, unset
 from schemas import InvalidPayload, parse
 
 MAX_BYTES = 1024 * 1024

@@ -5,15 +5,15 @@ from starlette.routing import Route
 
 from broker import Settings
 from ops.boot import App
-from ops.web.hooks.crowd import Crowd
-from ops.web.hooks.desk import Desk
-from ops.web.hooks.tracing import DoorSpans
+from ops.web.crowd import Crowd
+from ops.web.desk import Desk
 from ops.web.ingest.access import Access
 from ops.web.ingest.events import EventsDoor
 from ops.web.ingest.health import Health
 from ops.web.ingest.openapi import document
 from ops.web.ingest.status import StatusDoor
 from ops.web.live import Live
+from ops.web.tracing import DoorSpans
 
 MOST = 60
 """Bodies held at once: of 4 MiB each, 240 MB at worst."""

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from broker import Settings
 from broker.event_keys import EventKey, find
 from ops.web.answers import refused
-from ops.web.hooks.desk import Desk
+from ops.web.desk import Desk
 from ops.web.ingest.faults import Fault, RefusedError
 from schemas import Envelope
 

@@ -11,7 +11,7 @@ from broker import Settings
 from broker.event_keys import EventKey
 from ops.web.answers import answered, refused
 from ops.web.body import BodyError, read_body
-from ops.web.hooks.desk import Desk
+from ops.web.desk import Desk
 from ops.web.ingest.access import Access
 from ops.web.ingest.faults import RefusedError
 from ops.web.ingest.reading import Reading

@@ -12,7 +12,7 @@ from broker import Settings
 from ops.boot import App
 from ops.cli.check import policies_of
 from ops.web.answers import answered
-from ops.web.hooks.desk import Desk
+from ops.web.desk import Desk
 from ops.web.ingest.access import Access
 
 PATIENCE = 1.0

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from broker.history import LetterLine, OnTheWay, RunRow, letters_of_event, messages_of_event, runs_of
 from ops.web.answers import answered, refused
-from ops.web.hooks.desk import Desk
+from ops.web.desk import Desk
 from ops.web.ingest.access import Access
 
 

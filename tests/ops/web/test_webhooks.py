@@ -18,8 +18,7 @@ from pydantic import SecretStr
 
 from broker.retention import Retention
 from broker.testing import Stage
-from ops.web import body
-from ops.web.hooks import crowd
+from ops.web import body, crowd
 from tests.ops.conftest import Cli
 from tests.ops.web.conftest import Serve
 from tests.ops.web.shop import WEBHOOKS

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ops.web.answers import refused
-from ops.web.hooks.tracing import Answer
+from ops.web.tracing import Answer
 
 MOST = 200
 """Some 200 MB at worst; at 4 ms each, the last one waits for under a second."""

@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from cloudevents.http import CloudEvent, to_binary, to_structured
+from cloudevents.conversion import to_binary, to_structured
+from cloudevents.http import CloudEvent
 from pydantic import SecretStr
 
 from broker.event_keys import create, list_keys, revoke, rotate

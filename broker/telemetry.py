@@ -14,15 +14,12 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import Meter
 from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -30,6 +27,9 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio, Sampler
 from opentelemetry.trace import Tracer
 
 from broker.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
 
 PATIENCE = timedelta(seconds=2)
 """How long a flush may take. Longer than a round trip to any collector that lives, far shorter than a stop's grace."""
@@ -100,7 +100,12 @@ def _provider(sample: float, version: str) -> TracerProvider:
     return provider
 
 
-def _meters(version: str) -> MeterProvider:
+def _meters(version: str) -> "MeterProvider":
+    """Imported here: a command that publishes an event starts a tenth of a second sooner without."""
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
     _refuse_other_protocols("METRICS")
     reader = PeriodicExportingMetricReader(OTLPMetricExporter())
     return MeterProvider([reader], _resource(version), shutdown_on_exit=False)

@@ -184,8 +184,8 @@ def _options(trial: Trial, chance: random.Random) -> list[tuple[str, ...]]:
         workers = [(*common, "--schedules", "--clock", ahead) for ahead in CLOCKS]
     if trial.point:
         workers[0] = (*common, "--crash", f"{trial.point}:{chance.randint(1, 8)}")
-    if row.poisoned or not trial.short:
-        # As in production. In a short row nothing else crashes twice.
+    if row.poisoned or not trial.guard:
+        # As in production. Without a guard nothing is waited for.
         workers.append((*common, "--quarantine"))
     return workers
 

@@ -112,6 +112,7 @@ def test_ten_a_minute_over_three_processes_and_an_outage(press: Press, tmp_path:
     clock = VirtualClock(press.database)
     with press.works(tmp_path / "before", processes=3, threads=2):
         press.publisher.publish_many([SheetPosted(key="k", n=n) for n in range(count)])
+        eventually(lambda: press.one("select count(*) from run") == count, PATIENCE)
         for _ in range(12):
             pass_six_seconds(press, clock)
     before = press.one("select count(*) from body")

@@ -73,7 +73,7 @@ def test_a_shell_completes_commands_and_the_names_that_are_loaded() -> None:
     assert {"worker", "publish"} <= set(offered("callboard "))
     assert offered("callboard dead re") == ["replay"]
     assert "page-scan" in offered("callboard pipelines show ")
-    assert offered("callboard publish page.s") == ["page.scan.requested"]
+    assert offered("callboard publish page.scan.r") == ["page.scan.requested"]
     assert "orders.accept" in offered("callboard worker --actors ")
 
 

@@ -13,6 +13,7 @@ from broker.digest import digest
 from broker.errors import JournalError
 from broker.journal.batch import Batch, Identity
 from broker.journal.claimed import ClaimedRun
+from broker.journal.doors import Doors
 from broker.journal.intents import (
     Claim,
     DeadLetter,
@@ -66,10 +67,10 @@ def claim(id: str = "", n: int = 0, actor: str = "a.b", source: str = "test") ->
     return Claim(actor, envelope, event, digest(envelope.data))
 
 
-def batch_for() -> Batch:
+def batch_for(doors: Doors | None = None) -> Batch:
     identity = Identity(uuid4(), "test", 1, "test")
     identity.locked = True
-    return Batch(identity, NoDoors(), NoOutbox())
+    return Batch(identity, doors or NoDoors(), NoOutbox())
 
 
 @pytest.fixture

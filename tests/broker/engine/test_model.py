@@ -1,10 +1,11 @@
-"""The journal against a model: whatever is claimed, ended, crashed, woken, cancelled and replayed in whatever order, PostgreSQL
-holds what a dictionary would.
+"""The journal against a model: whatever is claimed, ended, crashed, woken, paused, ticked, cancelled and replayed in whatever
+order, PostgreSQL holds what a dictionary would.
 
 CALLBOARD_TEST_SEQUENCES sets how many sequences are tried.
 """
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -20,17 +21,26 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from periodiq import cron
 
-from broker import dead_letters
+from broker import Missed, Publisher, Run, Schedule, actor, dead_letters
+from broker.broker import CallboardBroker
 from broker.cancel import cancel
 from broker.database import Database
 from broker.digest import digest
+from broker.doors import PolicyDoors
 from broker.journal.batch import NO_TOPOLOGY
 from broker.journal.claimed import ClaimedRun
 from broker.journal.intents import Claim, DeadLetter, Declined, End, FailedAttempt, Record, Recorded, Resume
 from broker.journal.writer import Journal
+from broker.middleware.pause import Pause as PauseDoor
+from broker.pause import PauseSweep, pause, resume
 from broker.reopen import Again, rerun
+from broker.schedules.register import register
+from broker.schedules.scheduler import Scheduler
 from broker.takeover import Takeover
+from broker.testing import VirtualClock
+from broker.transports.postgres import PostgresTransport
 from schemas import wrap
 from tests.broker.engine.test_journal import Noted, batch_for
 
@@ -38,7 +48,16 @@ SEQUENCES = int(os.environ.get("CALLBOARD_TEST_SEQUENCES", "25"))
 IDS = st.integers(0, 1)
 """Few, so that sequences go deep: a fence has to be handed out twice before a stale one can be tried."""
 OPEN = ("queued", "waiting", "retrying")
+HOURLY = Schedule("hourly", cron("0 * * * *"), Noted(text="an hour has passed"), missed=Missed.ALL)
+EMPTY = """
+truncate run, step, attempt, dead_letter, outbox, worker, cancellation, audit, effect, pause, pause_run, schedule, schedule_tick
+cascade"""
 EFFECT = "insert into effect as e (n, times) values (%s, 1) on conflict (n) do update set times = e.times + 1"
+
+
+@actor()
+def act(event: Noted, run: Run) -> None:
+    """Never performed: the model says how it ends."""
 
 
 @dataclass
@@ -54,6 +73,10 @@ class Expected:
     rerun: int = 0
     effects: int = 0
     cancels: int = 0
+    starting: bool = True
+    """Its next entry is a start, not the going on after a sleep."""
+    held: bool = False
+    """By a pause, until that is lifted."""
     fences: list[int] = field(default_factory=lambda: [1])
 
 
@@ -63,25 +86,40 @@ class Machine(RuleBasedStateMachine):
         self.database = database
         self.runs: dict[int, Expected] = {}
         self.reused = 0
-        with database.once("model") as connection:
-            connection.execute(
-                "truncate run, step, attempt, dead_letter, outbox, worker, cancellation, audit, effect cascade"
-            )
-        self.batch = batch_for()
+        self.stack = ExitStack()
+        self.connection = self.stack.enter_context(database.once("model"))
+        self.connection.execute(EMPTY)
+        self.paused = False
+        self.clock = VirtualClock(database)
+        register(database, [HOURLY], [""])
+        self.first = self.rows("select next_at from schedule")[0][0]
+        publisher = Publisher(PostgresTransport(database), "model", database)
+        self.schedulers = [Scheduler([HOURLY], publisher) for _ in range(2)]
+        broker = CallboardBroker("callboard")
+        broker.bind([act])
+        [self.pause_door] = [door for door in broker.policies if isinstance(door, PauseDoor)]
+        self.batch = batch_for(
+            PolicyDoors(broker, broker.topology(), lambda _, reason: End("failed", reason))
+        )
         self.journal = Journal(database, self.batch, on_crash=lambda: None)
         self.journal.start()
 
     def teardown(self) -> None:
         self.journal.close()
+        self.stack.close()
 
     @rule(n=IDS, payload=st.integers(0, 1), twice=st.booleans())
     def claim(self, n: int, payload: int, twice: bool) -> None:
         event = Noted(n=payload)
         envelope = wrap(event, source="model", id=str(n))
-        asked = Claim("model.act", envelope, event, digest(envelope.data))
+        asked = Claim(act.name, envelope, event, digest(envelope.data))
         answer = self.ask(asked)
         known = self.runs.get(n)
-        if known is None:
+        if known is None and self.paused:
+            assert answer == Declined("postponed", "paused")
+            [(id,)] = self.rows("select id from run where event_id = %s", (str(n),))
+            self.runs[n] = Expected(id, payload, "waiting", attempt=0, held=True)
+        elif known is None:
             assert isinstance(answer, ClaimedRun)
             assert (answer.fence, answer.attempt) == (1, 1)
             self.runs[n] = Expected(answer.id, payload)
@@ -117,6 +155,7 @@ class Machine(RuleBasedStateMachine):
                 "give up": "failed",
             }[how]
             run.effects += how == "complete"
+            run.starting = how != "sleep"
         if on and run.status in OPEN:
             self.wake(n, right=True)
 
@@ -130,11 +169,38 @@ class Machine(RuleBasedStateMachine):
         if not (right and run.status in OPEN):
             assert isinstance(answer, Declined)
             return
-        assert isinstance(answer, ClaimedRun)
         run.attempt = run.attempt + 1 if run.status == "retrying" else max(run.attempt, 1)
-        run.status, run.fence = "running", run.fence + 1
+        run.fence += 1
         run.fences.append(run.fence)
+        run.held = self.paused
+        if self.paused:
+            assert answer == Declined("postponed", "paused")
+            run.status = "waiting"
+            run.attempt -= run.starting and run.attempt == 1
+            return
+        assert isinstance(answer, ClaimedRun)
+        run.status = "running"
         assert (answer.fence, answer.attempt) == (run.fence, run.attempt)
+
+    @rule()
+    def pause_or_resume(self) -> None:
+        """What waited for the pause is due again as soon as the leader has looked."""
+        if self.paused:
+            resume(self.connection, "actor", act.name, "tester")
+            PauseSweep().sweep(self.connection)
+            for run in self.runs.values():
+                run.held = False
+        else:
+            assert pause(self.connection, "actor", act.name, "tester")
+        self.paused = not self.paused
+        self.pause_door.sweep(self.connection)
+
+    @rule(hours=st.integers(0, 3))
+    def tick(self, hours: int) -> None:
+        """Two schedulers look after so many hours: whoever comes first makes the ticks, and both know it."""
+        self.clock.advance(timedelta(hours=hours))
+        made = [scheduler.sweep(self.connection) for scheduler in self.schedulers]
+        assert made[0] >= hours and made[1] == 0
 
     @rule()
     def crash(self) -> None:
@@ -142,9 +208,8 @@ class Machine(RuleBasedStateMachine):
         takeover = Takeover(
             uuid4(), self.database.label, lease=timedelta(0), crash_limit=1000, bury=lambda _: End("failed")
         )
-        with self.database.once("model") as connection:
-            # Everybody else is older than a lease of no length.
-            takeover.sweep(connection)
+        # Everybody else is older than a lease of no length.
+        takeover.sweep(self.connection)
         for run in self.runs.values():
             if run.status == "running":
                 run.status, run.fence, run.crashes = "queued", run.fence + 1, run.crashes + 1
@@ -155,8 +220,7 @@ class Machine(RuleBasedStateMachine):
         """Whatever it does; what is over stays so."""
         if (run := self.runs.get(n)) is None:
             return
-        with self.database.once("model") as connection:
-            [verdict] = cancel(connection, NO_TOPOLOGY, [run.id], "tester")
+        [verdict] = cancel(self.connection, NO_TOPOLOGY, [run.id], "tester")
         assert verdict.was == run.status
         assert verdict.cancelled == (run.status in (*OPEN, "running"))
         if verdict.cancelled:
@@ -169,8 +233,7 @@ class Machine(RuleBasedStateMachine):
         run = self.runs.get(n)
         if run is None or run.status != "cancelled":
             return
-        with self.database.once("model") as connection:
-            rerun(connection, run.id, Again("tester"))
+        rerun(self.connection, run.id, Again("tester"))
         run.status, run.fence, run.attempt = "queued", run.fence + 1, 0
         run.rerun, run.crashes = run.rerun + 1, 0
 
@@ -183,11 +246,10 @@ class Machine(RuleBasedStateMachine):
         [(letter,)] = self.rows(
             "select id from dead_letter where run_id = %s and settled_at is null", (run.id,)
         )
-        with self.database.once("model") as connection:
-            assert dead_letters.replay(connection, [letter], Again("tester")) == [letter]
-            assert dead_letters.replay(connection, [letter], Again("tester")) == [], (
-                "two people replay it once"
-            )
+        assert dead_letters.replay(self.connection, [letter], Again("tester")) == [letter]
+        assert dead_letters.replay(self.connection, [letter], Again("tester")) == [], (
+            "two people replay it once"
+        )
         [(run.status, run.fence, run.attempt)] = self.rows(
             "select status, fence, attempt from run where id = %s", (run.id,)
         )
@@ -212,14 +274,18 @@ class Machine(RuleBasedStateMachine):
             (failed + self.reused,)
         ]
         due = self.rows("select count(*) from run where due_at is not null and wake is not null")
-        assert due == [(sum(run.status in OPEN for run in self.runs.values()),)]
+        assert due == [(sum(run.status in OPEN and not run.held for run in self.runs.values()),)]
+        [(slots,)] = self.rows(
+            "select extract(epoch from next_at - %s)::int / 3600 from schedule", (self.first,)
+        )
+        assert self.rows("select count(*), count(distinct slot) from schedule_tick") == [(slots, slots)]
+        assert self.rows("select count(*), count(distinct id) from outbox") == [(slots, slots)]
 
     def ask(self, intent: Any) -> Any:
         return self.journal.ask(intent).result(20)
 
     def rows(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        with self.database.once("model") as connection:
-            return connection.execute(statement.encode(), values or None).fetchall()
+        return self.connection.execute(statement.encode(), values or None).fetchall()
 
     @staticmethod
     def ends(how: str, n: int) -> End:

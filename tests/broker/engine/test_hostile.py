@@ -1,6 +1,7 @@
 """What breaks around and inside a run: hooks, keys, parameters, texts, validators. Each hurts its own run alone."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -18,6 +19,7 @@ from tests.support.cast import diary, trouble
 from tests.support.waiting import eventually
 
 MakeStage = Callable[..., Stage]
+INTERRUPTS = int(os.environ.get("CALLBOARD_TEST_INTERRUPTS", "32"))
 STAGEHAND = "create table if not exists stagehand (n int primary key)"
 
 
@@ -145,12 +147,13 @@ def test_a_retry_whose_record_meets_a_lost_connection_is_scheduled_all_the_same(
 
 
 @pytest.mark.interrupts
-def test_the_pool_is_whole_after_thirty_limits_inside_a_transaction(make_stage: MakeStage) -> None:
+@pytest.mark.parametrize("how", ["sql", "loop"])
+def test_the_pool_is_whole_after_many_limits_inside_a_transaction(make_stage: MakeStage, how: str) -> None:
     """dramatiq's interrupt, landing in the pool's own code, leaked a pool of four after 31."""
     stage = make_stage([cast.spend, cast.write_down])
     stage.rows(STAGEHAND)
-    stage.publisher.publish_many([cast.CastSpent(how="sql") for _ in range(30)])
-    eventually(lambda: stage.rows("select count(*) from dead_letter") == [(30,)], 60)
+    stage.publisher.publish_many([cast.CastSpent(how=how) for _ in range(INTERRUPTS)])
+    eventually(lambda: stage.rows("select count(*) from dead_letter") == [(INTERRUPTS,)], 3 * INTERRUPTS)
 
     stage.publisher.publish_many([cast.CastAwaited(n=10 * n) for n in range(1, 9)])
 

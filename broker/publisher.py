@@ -7,8 +7,9 @@ from uuid import NAMESPACE_OID, UUID
 
 import psycopg
 import structlog
-from psycopg import Connection, sql
+from psycopg import sql
 
+from broker.borrowed import Borrowed, borrowed_cursor
 from broker.codec import encode
 from broker.database import Database
 from broker.errors import EventTooLargeError, PublishError
@@ -44,14 +45,16 @@ class Publisher:
         delay: timedelta | None = None,
         subject: str | None = None,
         time: datetime | None = None,
-        connection: Connection | None = None,
+        connection: Borrowed | None = None,
     ) -> str:
         """Returns the event's id once the event is safe: confirmed, or an outbox row committed.
 
-        With `connection` it is a row in the caller's own transaction: a rollback means no event. With `delay` it waits as a
-        row. `time` is the event's own, if it is not now. Publishing the same (source, id) again starts nothing twice. Raises
-        PublishError when nothing durable could be reached, EventTooLargeError past the hard limit; then publish the same id
-        again.
+        With `connection` (of psycopg, SQLAlchemy or Django) it is a row in the caller's own transaction: a rollback means no
+        event. With `delay` it waits as a row. `time` is the event's own, if it is not now. Publishing the same (source, id)
+        again starts nothing twice.
+
+        Raises PublishError when nothing durable could be reached (publish the same id again), EventTooLargeError past the hard
+        limit, ConfigurationError for a `connection` without a transaction or without psycopg.
         """
         return self.publish_many(
             [event], ids=[id or str(uuid7())], delay=delay, subject=subject, time=time, connection=connection
@@ -65,7 +68,7 @@ class Publisher:
         delay: timedelta | None = None,
         subject: str | None = None,
         time: datetime | None = None,
-        connection: Connection | None = None,
+        connection: Borrowed | None = None,
     ) -> list[str]:
         """As `publish`, all in one hand-over."""
         names = list(ids) if ids is not None else [str(uuid7()) for _ in events]
@@ -81,7 +84,7 @@ class Publisher:
             self._send(outgoing)
         return names
 
-    def forward(self, envelopes: Sequence[Envelope], connection: Connection) -> None:
+    def forward(self, envelopes: Sequence[Envelope], connection: Borrowed) -> None:
         """Events of others, as they came, as rows of the caller's transaction. Raises EventTooLargeError."""
         self._store(connection, [self._outgoing(self._traced(each), None) for each in envelopes])
 
@@ -142,10 +145,10 @@ class Publisher:
                 f"{reason}the outbox cannot be written either ({type(error).__name__})"
             ) from error
 
-    def _store(self, connection: Connection, outgoing: Sequence[Outgoing]) -> None:
+    def _store(self, connection: Borrowed, outgoing: Sequence[Outgoing]) -> None:
         """In the caller's transaction, with its search_path put back afterwards."""
         schema = self.database.schema if self.database is not None else "callboard"
-        with connection.cursor() as cursor:
+        with borrowed_cursor(connection) as cursor:
             row = cursor.execute("select current_setting('search_path')").fetchone()
             cursor.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(schema)))
             store(cursor, outgoing, None)

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db.utils import ConnectionHandler
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
@@ -47,7 +47,8 @@ def stage(dsn: str) -> Iterator[Stage]:
 
 @contextmanager
 def psycopg_connection(dsn: str) -> Generator[Way]:
-    with psycopg.Connection[DictRow].connect(dsn, row_factory=dict_row) as connection:
+    with psycopg.connect(dsn) as connection:
+        connection.row_factory = cast("Any", dict_row)
         connection.cursor_factory = psycopg.ClientCursor
         yield connection, lambda sql: connection.execute(sql.encode())
 

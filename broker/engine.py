@@ -203,6 +203,11 @@ class Engine:
             self._sign_off()
         return threads_done and loop_done
 
+    @property
+    def held(self) -> int:
+        """Deliveries that have come and are not claimed yet."""
+        return self._intake.held
+
     def _sign_off(self) -> None:
         """Leave nothing behind: no outbox row held, and no worker row, for without a lock it would be taken over as dead."""
         with suppress(psycopg.Error), self.database.once("sign-off") as connection:

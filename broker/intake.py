@@ -51,6 +51,13 @@ class Intake:
         self._answered_all = threading.Condition(self._lock)
         self._stopped = False
 
+    @property
+    def held(self) -> int:
+        """Deliveries that have come and whose claim is not committed: they are in no queue, and no run is running for them."""
+        with self._lock:
+            lanes = (*self._lanes.values(), self._recorder_lane)
+            return self._claiming + sum(len(lane.waiting) for lane in lanes)
+
     def offer(self, delivery: Delivery) -> None:
         """Called from the transport's thread."""
         lane = self._lane(delivery.queue)

@@ -28,7 +28,8 @@ from schemas import Event
 _OPEN = """
 select (select count(*) from run
         where status in ('running', 'queued') or (status in ('waiting', 'retrying') and due_at <= clock()))
-     + (select count(*) from delivery where queue = any(%s)) + (select count(*) from outbox where send_at <= clock())
+     + (select count(*) from delivery where queue = any(%s))
+     + (select count(*) from outbox where send_at <= clock() or held_by is not null)
      + (select count(*) from schedule where next_at <= clock() and paused_at is null and retired_at is null and error is null)"""
 
 _LEFT = "select actor, status, count(*) from run where finished_at is null group by 1, 2"
@@ -114,4 +115,4 @@ class Stage:
             _OPEN, ([*self.broker.topology().queues, *self.broker.topology().house_queues],)
         )
         queued = sum(self.transport.depth(queue) for queue in self.broker.topology().queues)
-        return int(left) + queued == 0
+        return int(left) + queued + self.engine.held == 0

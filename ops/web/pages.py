@@ -27,6 +27,7 @@ from ops.boot import App
 from ops.cli.runs import note_of
 from ops.cli.screen import clock, took
 from ops.cli.session import connected
+from ops.web.answers import refused
 from ops.web.chart import draw
 from ops.web.hooks import hook_routes
 from ops.web.ingest import ingest_routes
@@ -99,7 +100,10 @@ class Pages:
     async def chain_live(self, request: Request) -> Response:
         return self._stream(lambda: self._render("_chain.html", self._chain(request)))
 
-    async def nowhere(self, _request: Request, _error: Exception) -> Response:
+    async def nowhere(self, request: Request, _error: Exception) -> Response:
+        """A page for a browser; for a program, what programs read."""
+        if "text/html" not in request.headers.get("accept", ""):
+            return refused(404, "unknown", "nothing answers at this address")
         return self._page("fault.html", {"problem": "There is no such page."}, 404)
 
     async def failed(self, _request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from ops.web.crowd import Crowd
 from ops.web.desk import Desk
 from ops.web.ingest.access import Access
 from ops.web.ingest.events import EventsDoor
+from ops.web.ingest.faults import in_one_text
 from ops.web.ingest.health import Health
 from ops.web.ingest.openapi import document
 from ops.web.ingest.status import StatusDoor
@@ -26,10 +27,13 @@ def ingest_routes(settings: Settings, live: Live, loaded: App) -> list[Route]:
     access, crowd = Access(settings, desk), Crowd(MOST)
     events, status = EventsDoor(settings, desk, access), StatusDoor(desk, access)
     health = Health(settings, desk, access, loaded)
-    posts = {"/events": events.cloud_events, "/e/{key}": events.plain}
+    posts = {
+        "/events": crowd.around(events.cloud_events),
+        "/e/{key}": in_one_text(crowd.around(events.plain)),
+    }
     return [
         *(
-            Route(path, spans.around(path, crowd.around(answer), trusting=True), methods=["POST"])
+            Route(path, spans.around(path, answer, trusting=True), methods=["POST"])
             for path, answer in posts.items()
         ),
         Route("/events/{id:path}", status.answer, methods=["GET"]),

@@ -1,14 +1,20 @@
 """What is wrong with a request, by its paths; and the answer that says so."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
+from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from broker.errors import CallboardError, EventTooLargeError, UndecodableError
 from ops.web.answers import HEADERS
+from ops.web.tracing import Answer
 from schemas import InvalidPayload
+
+KEPT = ("retry-after", "www-authenticate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,24 @@ class RefusedError(CallboardError):
             error["faults"] = [asdict(fault) for fault in self.faults]
         headers = {"retry-after": str(max(1, ceil(self.retry)))} if self.retry is not None else {}
         return JSONResponse({"error": error, "status": self.code}, self.code, HEADERS | headers)
+
+
+def in_one_text(answer: Answer) -> Answer:
+    """The same answers, with what was refused told as event-function SDKs expect it: `error` is one text. The parts stay beside
+    it, in `type` and `faults`."""
+
+    async def answered(request: Request) -> Response:
+        response = await answer(request)
+        if response.status_code < 400:
+            return response
+        error: dict[str, Any] = json.loads(bytes(response.body))["error"]
+        faults = error.get("faults", [])
+        text = "; ".join([error["message"], *(f"{fault['path']}: {fault['message']}" for fault in faults)])
+        told = {"error": text, "status": response.status_code, "type": error["type"], "faults": faults}
+        kept = {name: response.headers[name] for name in KEPT if name in response.headers}
+        return JSONResponse(told, response.status_code, HEADERS | kept)
+
+    return answered
 
 
 def undecodable(error: UndecodableError | EventTooLargeError, at: str) -> Fault:

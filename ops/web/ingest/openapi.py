@@ -43,7 +43,13 @@ def openapi() -> dict[str, Any]:
             "securitySchemes": {
                 "eventKey": {"type": "http", "scheme": "bearer", "description": "`callboard keys create`"}
             },
-            "schemas": {"CloudEvent": _cloud_event(), "Error": _error(), "Ids": _ids(), **_events()},
+            "schemas": {
+                "CloudEvent": _cloud_event(),
+                "Error": _error(),
+                "PlainError": _plain_error(),
+                "Ids": _ids(),
+                **_events(),
+            },
         },
     }
 
@@ -89,7 +95,7 @@ def _plain() -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
             "200": _answer("kept", "Ids"),
-            **_refusals("400", "401", "403", "408", "413", "415", "422", "429", "503"),
+            **_refusals("400", "401", "403", "408", "413", "415", "422", "429", "503", schema="PlainError"),
         },
     }
 
@@ -116,8 +122,8 @@ def _plainly(summary: str, answers: dict[str, str], *, secured: bool = True) -> 
     }
 
 
-def _refusals(*codes: str) -> dict[str, Any]:
-    return {code: _answer("refused: nothing was kept", "Error") for code in codes}
+def _refusals(*codes: str, schema: str = "Error") -> dict[str, Any]:
+    return {code: _answer("refused: nothing was kept", schema) for code in codes}
 
 
 def _answer(text: str, schema: str) -> dict[str, Any]:
@@ -147,16 +153,34 @@ def _cloud_event() -> dict[str, Any]:
     }
 
 
+FAULTS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["path", "message"],
+        "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
+    },
+}
+
+
+def _plain_error() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["error", "status", "type", "faults"],
+        "properties": {
+            "error": {"type": "string", "description": "all of it in one text"},
+            "status": {"type": "integer"},
+            "type": {"type": "string"},
+            "faults": FAULTS,
+        },
+    }
+
+
 def _error() -> dict[str, Any]:
-    fault = {"type": "object", "properties": {"path": {"type": "string"}, "message": {"type": "string"}}}
     error = {
         "type": "object",
         "required": ["type", "message"],
-        "properties": {
-            "type": {"type": "string"},
-            "message": {"type": "string"},
-            "faults": {"type": "array", "items": fault},
-        },
+        "properties": {"type": {"type": "string"}, "message": {"type": "string"}, "faults": FAULTS},
     }
     return {"type": "object", "required": ["error"], "properties": {"error": error}}
 

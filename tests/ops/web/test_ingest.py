@@ -132,7 +132,9 @@ def test_a_list_of_the_plain_form_is_one_commit(client: httpx.Client, stage: Sta
     assert len(client.post("/e/k", json=good).json()["ids"]) == 3
     bad = client.post("/e/k", json=[*good, {"name": "parcel.sent", "data": {"parcel_id": "x"}}, {"data": 1}])
     assert bad.status_code == 422
-    assert set(faults(bad)) == {"[3].data.parcel_id", "[4].name", "[4].data"}
+    told = bad.json()
+    assert {fault["path"] for fault in told["faults"]} == {"[3].data.parcel_id", "[4].name", "[4].data"}
+    assert told["error"].startswith("nothing was published; [3].data.parcel_id: ")
     eventually(lambda: len(kept(stage)) == 3)
 
 
@@ -361,7 +363,7 @@ def test_node_publishes_as_the_page_says(address: str, stage: Stage) -> None:
 
 def test_the_page_on_publishing_says_what_works(address: str, stage: Stage) -> None:
     assert PageScanRequested.event_type in PAGE  # and so it is declared, whichever test runs first
-    python, _ = blocks("python")
+    python, _orm, _models = blocks("python")
     exec(compile(python, "publishing.md", "exec"), {"address": address.rstrip("/"), "key": "none"})  # noqa: S102  our own page
     curl = next(block for block in blocks("sh") if "curl" in block)
     done = subprocess.run(

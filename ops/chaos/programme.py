@@ -179,9 +179,11 @@ def _addresses(row: Row, servers: Servers, rabbitmq: bool, stack: ExitStack) -> 
 def _options(trial: Trial, chance: random.Random) -> list[tuple[str, ...]]:
     row = trial.row
     common: tuple[str, ...] = (*row.options, "--seed", str(trial.seed))
+    if row.begins is not None:
+        common = (*common, "--schedules")
     workers: list[tuple[str, ...]] = [common] * row.workers
     if row.begins is not None:
-        workers = [(*common, "--schedules", "--clock", ahead) for ahead in CLOCKS]
+        workers = [(*common, "--clock", ahead) for ahead in CLOCKS]
     if trial.point:
         workers[0] = (*common, "--crash", f"{trial.point}:{chance.randint(1, 8)}")
     if row.poisoned or not trial.guard:

@@ -17,7 +17,7 @@ from schemas import Envelope
 
 _RESUME = """
 with waiting as (
-    select r.id, r.status, r.reserved_at, r.starting, k.token
+    select r.id, r.status, r.reserved_at, r.starting, r.attempt, k.token
     from run r join unnest(%b::uuid[], %b::uuid[], %b::uuid[]) as k (id, wake, token) on r.id = k.id and r.wake = k.wake
     where r.status in ('queued', 'waiting', 'retrying') order by r.id for no key update of r)
 update run r
@@ -26,7 +26,7 @@ set status = 'running', worker = %s, fence = r.fence + 1, claim = w.token, wake 
     attempt = case when r.status = 'retrying' then r.attempt + 1 else greatest(r.attempt, 1) end,
     started_at = coalesce(r.started_at, clock())
 from waiting w where r.id = w.id
-returning r.id, w.status <> 'waiting' or w.starting, w.reserved_at"""
+returning r.id, w.status <> 'waiting' or w.starting, w.attempt = 0, w.reserved_at"""
 
 _RESUMED = """
 select r.id, r.claim, r.actor, r.fence, r.attempt, r.rerun, r.crashes, r.pipeline, r.started_at, r.event_id,
@@ -82,9 +82,10 @@ def write_resumes(
         if run.id not in woken:
             continue  # an unanswered commit did it, and the doors let it pass then
         # Going on after a sleep is no start; a retry, a takeover and a start that was postponed are.
-        start, reserved_at = woken[run.id]
+        # It has no attempt until the doors have let it in: what a dead worker left, or one that stops gave back, was let in.
+        start, outside, reserved_at = woken[run.id]
         if doors.guards(run.actor) and (event := doors.read(run)) is not None:
-            fresh = start and run.attempt == 1 and not steps.get(run.id)
+            fresh = start and outside and not steps.get(run.id)
             asked.append(Asked(run, event, start=start, fresh=fresh, reserved_at=reserved_at))
     return answers, asked
 

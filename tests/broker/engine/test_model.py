@@ -73,8 +73,6 @@ class Expected:
     rerun: int = 0
     effects: int = 0
     cancels: int = 0
-    starting: bool = True
-    """Its next entry is a start, not the going on after a sleep."""
     held: bool = False
     """By a pause, until that is lifted."""
     fences: list[int] = field(default_factory=lambda: [1])
@@ -155,7 +153,6 @@ class Machine(RuleBasedStateMachine):
                 "give up": "failed",
             }[how]
             run.effects += how == "complete"
-            run.starting = how != "sleep"
         if on and run.status in OPEN:
             self.wake(n, right=True)
 
@@ -169,6 +166,7 @@ class Machine(RuleBasedStateMachine):
         if not (right and run.status in OPEN):
             assert isinstance(answer, Declined)
             return
+        outside = run.attempt == 0
         run.attempt = run.attempt + 1 if run.status == "retrying" else max(run.attempt, 1)
         run.fence += 1
         run.fences.append(run.fence)
@@ -176,7 +174,7 @@ class Machine(RuleBasedStateMachine):
         if self.paused:
             assert answer == Declined("postponed", "paused")
             run.status = "waiting"
-            run.attempt -= run.starting and run.attempt == 1
+            run.attempt -= outside
             return
         assert isinstance(answer, ClaimedRun)
         run.status = "running"
@@ -224,7 +222,7 @@ class Machine(RuleBasedStateMachine):
         assert verdict.was == run.status
         assert verdict.cancelled == (run.status in (*OPEN, "running"))
         if verdict.cancelled:
-            run.status, run.fence, run.cancels = "cancelled", run.fence + 1, run.cancels + 1
+            run.status, run.fence, run.cancels, run.held = "cancelled", run.fence + 1, run.cancels + 1, False
 
     @precondition(lambda self: any(run.status == "cancelled" for run in self.runs.values()))
     @rule(n=IDS)

@@ -8,6 +8,7 @@ from broker.gathering import Batch, Debounce
 from broker.middleware.base import Door, Policy, Visit
 from broker.outcomes import Failed, Ok, Result
 from broker.policies import CancelOn, Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
+from broker.provider_errors import ProviderError, judged
 from broker.publisher import Publisher
 from broker.realtime import realtime_token
 from broker.retrying import retrying, retrying_async
@@ -48,6 +49,7 @@ __all__ = [
     "Policies",
     "Policy",
     "Postpone",
+    "ProviderError",
     "PublishError",
     "Publisher",
     "RateLimit",
@@ -74,6 +76,7 @@ __all__ = [
     "actor",
     "after",
     "invocation",
+    "judged",
     "load_settings",
     "on",
     "realtime_token",

@@ -12,11 +12,11 @@
 ``final`` says that another try cannot help.
 """
 
+from broker import ProviderError
 
-class SongError(Exception):
+
+class SongError(ProviderError):
     """The root of this domain's errors."""
-
-    final: bool = False
 
 
 class MusicError(SongError):

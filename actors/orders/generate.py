@@ -9,8 +9,7 @@ from pydantic import BaseModel
 from actors.orders import providers, store
 from actors.orders.fail import fail
 from actors.orders.song import SongCustomization
-from actors.orders.verdict import judged
-from broker import Backoff, Failed, NonRetriable, Ok, Run, actor
+from broker import Backoff, Failed, NonRetriable, Ok, Run, actor, judged
 from schemas.orders import OrderAccepted, OrderVariantsGenerated, Variant
 
 FIVE_ATTEMPTS = Backoff(min=timedelta(seconds=1), max=timedelta(seconds=60), attempts=5)

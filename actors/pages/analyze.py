@@ -7,8 +7,7 @@ from actors.pages.fail import fail
 from actors.pages.prompts import interpolate, page_values
 from actors.pages.recommendation import Recommendation
 from actors.pages.scanned import facts_of
-from actors.pages.verdict import judged
-from broker import AI_API, Run, actor
+from broker import AI_API, Run, actor, judged
 from schemas.notifications import NotificationSend
 from schemas.pages import PageAnalyzeRequested, ScannedPage
 

@@ -21,11 +21,11 @@
 ``final`` says that another try cannot help.
 """
 
+from broker import ProviderError
 
-class PageError(Exception):
+
+class PageError(ProviderError):
     """The root of this domain's errors."""
-
-    final: bool = False
 
 
 class FetchError(PageError):

@@ -7,8 +7,7 @@ from actors.pages.batch_store import COMPLETE_MEMBER
 from actors.pages.fail import fail
 from actors.pages.parser import parse
 from actors.pages.scanned import scanned
-from actors.pages.verdict import judged
-from broker import SCRAPER, Run, Throttle, actor
+from broker import SCRAPER, Run, Throttle, actor, judged
 from schemas.notifications import NotificationSend
 from schemas.pages import PageAnalyzeRequested, PageScanRequested, PageScanSettled, ScannedPage
 

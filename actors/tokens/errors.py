@@ -8,11 +8,11 @@
 ``final`` says that another try cannot help. No text holds a token.
 """
 
+from broker import ProviderError
 
-class TokenError(Exception):
+
+class TokenError(ProviderError):
     """The root of this domain's errors."""
-
-    final: bool = False
 
 
 class GrantRefusedError(TokenError):

@@ -5,8 +5,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 
 from actors.tokens import providers, store
-from actors.tokens.verdict import judged
-from broker import SALLA_API, Concurrency, Run, actor
+from broker import SALLA_API, Concurrency, Run, actor, judged
 from schemas.tokens import TokenRefreshNeeded
 
 

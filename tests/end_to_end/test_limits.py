@@ -162,7 +162,7 @@ def crowd(press: Press, first: int, end: int) -> None:
     for start in range(first, end, 500):
         press.publisher.publish_many([SheetHeld(key="hot", n=n) for n in range(start, min(start + 500, end))])
     waiting = "select count(*) from limit_slot where state = 'waiting'"
-    eventually(lambda: press.one(waiting) == end - 1, PATIENCE, every=0.1)
+    eventually(lambda: press.one(waiting) == end - 1, PATIENCE + timedelta(seconds=end / 200), every=0.1)
 
 
 def start_of(press: Press, n: int) -> float:

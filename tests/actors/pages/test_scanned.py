@@ -6,8 +6,7 @@ from actors.pages.errors import HttpStatusError, NotHtmlError, UnreachableError
 from actors.pages.facts import Image, Link, PageFacts
 from actors.pages.parser import parse
 from actors.pages.scanned import MAX_BYTES, facts_of, scanned
-from actors.pages.verdict import judged
-from broker import NonRetriable, RetryAfter
+from broker import NonRetriable, RetryAfter, judged
 from schemas.pages import ScannedPage
 
 URL = "https://example.com/a"

@@ -1,0 +1,33 @@
+"""E-mails: what is asked for when a store has something to say to a customer."""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from .event import Event
+
+Address = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, max_length=254, pattern=r'^[^\s@<>"(),:;\\\[\]]+@[^\s@<>"(),:;\\\[\]]+$'
+    ),
+]
+"""One address, nothing around it. Whether somebody reads there is the mail server's to say."""
+Id = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+class EmailPurchaseConfirmation(Event, type="email.purchase_confirmation"):
+    order_id: Id
+    customer_email: Address
+
+
+class EmailRefundNotification(Event, type="email.refund_notification"):
+    order_id: Id
+    customer_email: Address
+    refund_reason: Annotated[str, StringConstraints(max_length=1_000)] | None = None
+
+
+class EmailWelcome(Event, type="email.welcome"):
+    user_id: Id
+    email: Address
+    name: Annotated[str, StringConstraints(max_length=200)] | None = None

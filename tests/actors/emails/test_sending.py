@@ -1,0 +1,211 @@
+"""Letters over a real mail server and a real service: sent once, put off, refused, and logged."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from actors.emails import providers
+from actors.emails.checkout import purchased
+from broker.testing import Stage
+from schemas.emails import EmailPurchaseConfirmation, EmailRefundNotification, EmailWelcome
+from tests.actors.emails.conftest import log, place, purchase
+from tests.actors.emails.post_office import PostOffice
+from tests.actors.web import Call, Web
+
+Answer = Callable[[Call], None]
+LETTERS = int(os.environ.get("CALLBOARD_TEST_LETTERS", "150"))
+CONFIRM = EmailPurchaseConfirmation(order_id="o-1", customer_email="ada@example.com")
+
+
+def pass_time(play: Stage, *seconds: float) -> None:
+    for each in seconds:
+        play.drain()
+        play.clock.advance(timedelta(seconds=each))
+    play.drain()
+
+
+def test_a_purchase_is_confirmed_and_fulfilled(theatre: Stage, office: PostOffice) -> None:
+    place(theatre, purchase("o-1"))
+    theatre.publish(CONFIRM)
+    theatre.drain()
+    [letter] = office.letters
+    assert (letter["To"], letter["Subject"]) == ("ada@example.com", "Your order o-1")
+    assert log(theatre) == [("o-1", "sent", "smtp", True, "")]
+    assert theatre.rows("select message_id from emails.email_log") == [(letter["Message-ID"],)]
+    assert theatre.rows("select status, fulfilled_at is not null from emails.purchase") == [
+        ("fulfilled", True)
+    ]
+
+
+def test_a_refund_is_told_with_its_reason_and_marked(theatre: Stage, office: PostOffice) -> None:
+    place(theatre, purchase("o-1"))
+    theatre.publish(
+        EmailRefundNotification(order_id="o-1", customer_email="ada@example.com", refund_reason="broken")
+    )
+    theatre.drain()
+    [letter] = office.letters
+    assert "Reason: broken" in letter.as_string()
+    assert theatre.rows("select status, refunded_at is not null from emails.purchase") == [("refunded", True)]
+
+
+def test_a_new_user_is_welcomed(theatre: Stage, office: PostOffice) -> None:
+    theatre.publish(EmailWelcome(user_id="u-1", email="ada@example.com", name="Ada"))
+    theatre.drain()
+    assert office.letters[0]["Subject"] == "Welcome to The Store"
+    assert log(theatre) == [("u-1", "sent", "smtp", True, "")]
+
+
+def test_without_a_server_the_letter_lies_in_the_mailbox(
+    theatre: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLBOARD_EMAILS_MAILBOX", str(tmp_path / "mail"))
+    providers.forget()
+    theatre.publish(EmailWelcome(user_id="u-1", email="ada@example.com"))
+    theatre.drain()
+    providers.forget()
+    [letter] = (tmp_path / "mail" / "new").iterdir()
+    assert "To: ada@example.com" in letter.read_text()
+    assert log(theatre) == [("u-1", "sent", "folder", True, "")]
+
+
+def test_what_is_put_off_is_tried_after_exactly_one_two_and_four_seconds(
+    theatre: Stage, office: PostOffice
+) -> None:
+    place(theatre, purchase("o-1"))
+    office.answers = ["451 later", "451 later", "451 later"]
+    theatre.publish(CONFIRM)
+    pass_time(theatre, 1.1, 2.1, 4.1)
+    assert office.recipients == ["ada@example.com"]
+    assert log(theatre) == [("o-1", "sent", "smtp", True, "")]
+    delays = theatre.rows("select extract(epoch from delay)::float from attempt order by attempt")
+    assert delays == [(1.0,), (2.0,), (4.0,)]
+    assert theatre.rows(
+        "select attempt from run where status = 'completed' and actor like '%%confirm%%'"
+    ) == [(4,)]
+
+
+def test_after_the_last_try_the_log_says_why(theatre: Stage, office: PostOffice) -> None:
+    office.answers = ["451 later ada@example.com"] * 3
+    theatre.publish(EmailWelcome(user_id="u-1", email="ada@example.com"))
+    pass_time(theatre, 1.1, 3)
+    [(about, status, _, _, error)] = log(theatre)
+    assert (about, status, len(office.answers)) == ("u-1", "failed", 1), "one retry, then no more"
+    assert "put off the message with 451" in error and "ada" not in error
+
+
+def test_a_refused_recipient_is_final(theatre: Stage, office: PostOffice) -> None:
+    office.refused = {"gone@example.com": "550 no such user gone@example.com"}
+    theatre.publish(EmailWelcome(user_id="u-1", email="gone@example.com"))
+    theatre.drain()
+    [(_, status, _, _, error)] = log(theatre)
+    assert status == "failed" and "refused the recipient with 550" in error and "gone@" not in error
+    assert theatre.rows("select attempts from dead_letter") and office.letters == []
+
+
+def test_a_letter_for_an_order_that_is_not_there_is_failed_at_once(
+    theatre: Stage, office: PostOffice
+) -> None:
+    theatre.publish(CONFIRM)
+    theatre.drain()
+    [(about, status, _, _, error)] = log(theatre)
+    assert (about, status) == ("o-1", "failed") and "place it before" in error
+    assert office.letters == []
+
+
+def test_the_same_order_is_placed_and_confirmed_once_in_the_callers_transaction(
+    theatre: Stage, office: PostOffice
+) -> None:
+    with theatre.database.once("web") as connection:
+        for _ in range(3):
+            with connection.transaction():
+                purchased(connection, theatre.publisher, purchase("o-1"), "ada@example.com")
+    theatre.drain()
+    assert office.recipients == ["ada@example.com"]
+
+
+def in_turn(*answers: Answer) -> Answer:
+    left = list(answers)
+
+    def answer(call: Call) -> None:
+        left.pop(0)(call)
+
+    return answer
+
+
+def answer_ids(call: Call) -> None:
+    call.answer(200, json.dumps({"id": "m-1"}), content_type="application/json")
+
+
+def test_a_service_is_asked_with_the_letters_key(theatre: Stage, service: Web) -> None:
+    service.routes["/send"] = in_turn(
+        lambda call: call.answer(429, retry_after="30"), lambda call: call.answer(500), answer_ids
+    )
+    place(theatre, purchase("o-1"))
+    theatre.publish(CONFIRM)
+    pass_time(theatre, 20, 11, 3)
+    assert len(service.requests) == 3
+    keys = {request.headers["idempotency-key"] for request in service.requests}
+    assert len(keys) == 1 and keys.pop().endswith(":send")
+    assert {request.headers["authorization"] for request in service.requests} == {"Bearer key-1"}
+    assert theatre.rows("select status, message_id from emails.email_log") == [("sent", "m-1")]
+
+
+def test_a_bad_request_to_a_service_is_final(theatre: Stage, service: Web) -> None:
+    service.routes["/send"] = lambda call: call.answer(400, "ada@example.com is no address")
+    theatre.publish(EmailWelcome(user_id="u-1", email="ada@example.com"))
+    pass_time(theatre, 60)
+    assert len(service.requests) == 1
+    assert log(theatre)[0][1] == "failed"
+
+
+def cut_off(call: Call) -> None:
+    call.send_response(200)
+    call.send_header("Content-Length", "100")
+    call.end_headers()
+    call.wfile.write(b'{"id": "m')
+    call.close_connection = True
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again_with_the_same_key(theatre: Stage, service: Web) -> None:
+    service.routes["/send"] = in_turn(cut_off, answer_ids)
+    theatre.publish(EmailWelcome(user_id="u-1", email="ada@example.com"))
+    pass_time(theatre, 2)
+    assert len({request.headers["idempotency-key"] for request in service.requests}) == 1
+    assert log(theatre) == [("u-1", "sent", "http", True, "")]
+
+
+def test_every_confirmation_ends_once_though_the_server_is_slow_and_refuses_some(
+    theatre: Stage, office: PostOffice
+) -> None:
+    """Two domains, the throttle of each, one in ten put off once, one in twenty refused for ever."""
+    office.slow_seconds = 0.002
+    addresses = [f"c{n}@{'one' if n % 2 else 'two'}.example" for n in range(LETTERS)]
+    office.refused = dict.fromkeys(addresses[::20], "550 gone")
+    office.answers = [("451 later" if n % 10 == 0 else "250 OK") for n in range(LETTERS)]
+    place(theatre, *(purchase(f"o-{n}") for n in range(LETTERS)))
+    theatre.publisher.publish_many(
+        [
+            EmailPurchaseConfirmation(order_id=f"o-{n}", customer_email=address)
+            for n, address in enumerate(addresses)
+        ]
+    )
+    theatre.drain(timedelta(seconds=60))
+    assert len(office.letters) < LETTERS, "the throttle lets a burst through at once, and no more"
+    for _ in range(LETTERS):
+        if theatre.rows("select count(*) from run where finished_at is null") == [(0,)]:
+            break
+        theatre.clock.advance(timedelta(seconds=10))
+        theatre.drain(timedelta(seconds=60))
+    refused = set(addresses[::20])
+    assert office.recipients == sorted(set(addresses) - refused)
+    assert theatre.rows("select status, count(*) from emails.email_log group by 1 order by 1") == [
+        ("failed", len(refused)),
+        ("sent", LETTERS - len(refused)),
+    ]
+    assert theatre.rows("select count(*) from emails.purchase where status = 'fulfilled'") == [
+        (LETTERS - len(refused),)
+    ]

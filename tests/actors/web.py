@@ -31,6 +31,8 @@ class Call(BaseHTTPRequestHandler):
     """One call being answered; handlers write with `answer`, or with the base class's own methods."""
 
     protocol_version = "HTTP/1.1"
+    body: bytes = b""
+    """Of the request."""
     server: "_Server"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def answer(self, status: int = 200, body: bytes | str = b"", **headers: str) -> None:
@@ -56,7 +58,8 @@ class Call(BaseHTTPRequestHandler):
         length = int(self.headers.get("content-length", 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         web = self.server.web
-        web.requests.append(Request(self.command, self.path, headers, self.rfile.read(length)))
+        self.body = self.rfile.read(length)
+        web.requests.append(Request(self.command, self.path, headers, self.body))
         handler = web.routes.get(self.path.partition("?")[0], web.otherwise)
         if handler is None:
             self.answer(404, "nothing here")

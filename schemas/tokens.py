@@ -17,3 +17,7 @@ class TokenRefreshNeeded(
 
     shop_id: ShopId
     provider: Provider
+
+
+class TokenSweepDue(Event, type="token.sweep.due"):
+    """It is time to look for tokens about to expire."""

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 
 from actors.tokens import providers, store
+from actors.tokens.fail import fail
 from broker import SALLA_API, Concurrency, Run, actor, judged
 from schemas.tokens import TokenRefreshNeeded
 
@@ -20,6 +21,7 @@ class Refreshed(BaseModel):
     retry=SALLA_API,
     time_limit=timedelta(seconds=30),
     concurrency=Concurrency(1, key="shop_id"),
+    on_failure=fail,
 )
 def refresh(event: TokenRefreshNeeded, run: Run) -> Refreshed:
     """No step: a step's result is kept in the journal, where a token does not belong.

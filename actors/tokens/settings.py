@@ -22,4 +22,4 @@ class TokensSettings(EnvironmentSettings):
     answer_time: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0))
     """For one answer; a row lock is held meanwhile."""
     fresh_for: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0))
-    """A token that lives longer than this is fresh and is left alone."""
+    """A token that lives longer than this is fresh and is left alone. The sweep comes every five minutes."""

@@ -22,8 +22,15 @@ for update"""
 _RENEW = """
 update tokens.token
 set access_token = %(access_token)s, refresh_token = coalesce(%(refresh_token)s, refresh_token),
-    expires_at = clock() + %(lives)s, refreshed_at = clock()
+    expires_at = clock() + %(lives)s, refreshed_at = clock(), refused_at = null
 where shop_id = %(shop_id)s and provider = %(provider)s"""
+
+REFUSED = """
+update tokens.token set refused_at = clock() where shop_id = %(shop_id)s and provider = %(provider)s and refused_at is null"""
+
+_EXPIRING = """
+select shop_id, provider from tokens.token
+where expires_at <= clock() + %s and refused_at is null order by expires_at limit %s"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,11 @@ def hold(db: Connection, event: TokenRefreshNeeded, fresh_for: timedelta) -> Hel
     if row is None:
         raise NonRetriable(f"shop {event.shop_id} has no token of {event.provider}: have it install the app")
     return Held(SecretStr(row[0]), bool(row[1]))
+
+
+def expiring(db: Connection, within: timedelta, most: int) -> list[tuple[str, str]]:
+    """Shop and provider of tokens that are not fresh, the most urgent first."""
+    return [(shop_id, provider) for shop_id, provider in db.execute(_EXPIRING, (within, most)).fetchall()]
 
 
 def renew(db: Connection, event: TokenRefreshNeeded, grant: Grant) -> None:

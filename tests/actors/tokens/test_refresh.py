@@ -8,9 +8,11 @@ from urllib.parse import parse_qs
 import pytest
 
 from actors.tokens import providers
+from actors.tokens.fail import fail
 from actors.tokens.refresh import refresh
+from actors.tokens.sweep import sweep
 from broker.testing import Stage
-from schemas.tokens import TokenRefreshNeeded
+from schemas.tokens import TokenRefreshNeeded, TokenSweepDue
 from tests.actors.stages import stage
 from tests.actors.web import Call, Web
 
@@ -34,7 +36,7 @@ def endpoint(web: Web, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
 
 
 def theatre(dsn: str) -> Stage:
-    play = stage(dsn, refresh)
+    play = stage(dsn, refresh, sweep, fail)
     with play.database.once("test") as connection:
         connection.execute(
             "insert into tokens.token (shop_id, provider, access_token, refresh_token, expires_at) "
@@ -152,4 +154,49 @@ def test_a_slow_answer_and_one_that_is_cut_off_are_asked_for_again(
         endure(play)
 
         assert len(endpoint.requests) == 3
+        assert tokens(play) == [("access-2", "refresh-2")]
+
+
+def test_the_sweep_asks_for_what_expires_and_for_nothing_else(dsn: str, endpoint: Web) -> None:
+    with theatre(dsn) as play:
+        play.rows(
+            "insert into tokens.token (shop_id, provider, access_token, refresh_token, expires_at, refused_at) values "
+            "('fresh', 'salla', 'a', 'r', clock() + interval '1 hour', null), "
+            "('refused', 'salla', 'a', 'r', clock(), clock())"
+        )
+        play.publish(TokenSweepDue())
+        play.drain()
+        play.publish(TokenSweepDue())
+        play.drain()
+
+        assert len(endpoint.requests) == 1
+        renewed = play.rows("select shop_id from tokens.token where access_token = 'access-2'")
+        assert renewed == [("shop-1",)]
+
+
+def test_a_token_that_was_refused_for_good_is_left_alone_until_it_is_given_anew(
+    dsn: str, endpoint: Web
+) -> None:
+    endpoint.routes["/token"] = lambda call: call.answer(400)
+    with theatre(dsn) as play:
+        for _ in range(2):
+            play.publish(TokenSweepDue())
+            play.drain()
+        assert len(endpoint.requests) == 1
+        assert play.rows("select count(*) from dead_letter") == [(1,)]
+
+        endpoint.routes["/token"] = grant
+        play.publish(NEEDED)
+        play.drain()
+        assert play.rows("select refused_at from tokens.token") == [(None,)]
+
+
+def test_a_provider_that_was_away_is_asked_again_by_the_next_sweep(dsn: str, endpoint: Web) -> None:
+    endpoint.routes["/token"] = lambda call: call.answer(500)
+    with theatre(dsn) as play:
+        play.publish(TokenSweepDue())
+        endure(play)
+        endpoint.routes["/token"] = grant
+        play.publish(TokenSweepDue())
+        play.drain()
         assert tokens(play) == [("access-2", "refresh-2")]

@@ -87,8 +87,10 @@ ROWS: tuple[Row, ...] = (
         Size(300, 50),
         lambda *_: [faults.kill_workers(seconds(2))],
         guard="takeover",
-        # A killed one needs up to 2 s to boot again: of two, there would often be none left that could take over.
+        # A killed one needs up to 2 s to boot again: of two, there would often be none left that could take over. 50 a second
+        # that linger for 0.3 s fill 15 threads: those who are left need room for what the dead one had.
         workers=4,
+        options=("--threads", "12"),
         linger=0.3,
     ),
     Row(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from schemas.emails import EmailWelcome
-from tests.actors.emails.post_office import open_office
 from tests.actors.web import Call, serving
 from tests.end_to_end.store import Store
+from tests.support.post_office import open_office
 from tests.support.runner import running_worker
 from tests.support.waiting import eventually
 

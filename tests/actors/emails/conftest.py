@@ -12,9 +12,9 @@ from actors.emails.notify_refund import notify_refund
 from actors.emails.store import Item, Purchase
 from actors.emails.welcome import welcome
 from broker.testing import Stage
-from tests.actors.emails.post_office import PostOffice, open_office
 from tests.actors.stages import stage
 from tests.actors.web import Web
+from tests.support.post_office import PostOffice, open_office
 
 ACTORS = (confirm_purchase, notify_refund, welcome, fail)
 Theatre = Callable[[], Stage]

@@ -13,8 +13,8 @@ from actors.emails.checkout import purchased
 from broker.testing import Stage
 from schemas.emails import EmailPurchaseConfirmation, EmailRefundNotification, EmailWelcome
 from tests.actors.emails.conftest import log, place, purchase
-from tests.actors.emails.post_office import PostOffice
 from tests.actors.web import Call, Web
+from tests.support.post_office import PostOffice
 
 Answer = Callable[[Call], None]
 LETTERS = int(os.environ.get("CALLBOARD_TEST_LETTERS", "150"))

@@ -1,7 +1,7 @@
 """`./ops/run`: everything on a bare machine. An embedded PostgreSQL, supervised workers, a site to scan, events to watch.
 
-    postgres ── migrate ── supervisor ── site ── page.scan.requested, order.paid ── both chains told
-                                                                                  └ --once ends here
+    postgres ── migrate ── supervisor ── site ── a page, an order, a purchase, an inbox ── their chains told
+                                                                                         └ --once ends here
 
 Nothing is left behind but `.state`: data to go on with, and `.state/env` for a shell of one's own.
 """
@@ -24,6 +24,8 @@ from psycopg import Connection
 from pydantic import HttpUrl
 from rich.console import Console
 
+from actors.emails.checkout import purchased
+from actors.emails.store import Item, Purchase
 from broker import CallboardError, Publisher, logs
 from broker.history import RunRow
 from ops.cli.screen import console, errors, took
@@ -34,14 +36,16 @@ from ops.embedded.process import EmbeddedError
 from ops.household import shortened
 from ops.web.server import serving
 from schemas import Event, uuid7
+from schemas.inbox import InboxCountsDirty
 from schemas.orders import Customization, OrderPaid
 from schemas.pages import PageScanRequested
 
 STORY_LIMIT = timedelta(seconds=45)
-"""For both chains; 2 s on two shared cores, and a retry of a slow start waits for up to 5 s."""
+"""For all chains; 2 s on two shared cores, and a retry of a slow start waits for up to 5 s."""
 PAUSE = timedelta(seconds=30)
 LOOK_SECONDS = 0.1
 _asked_to_stop = threading.Event()
+_MESSAGE = "insert into inbox.message (id, client_id, folder) values (%s, %s, 'new')"
 SONGS = (
     ("Ada", "birthday", "folk", "happy"),
     ("Grace", "farewell", "jazz", "calm"),
@@ -69,6 +73,26 @@ class Show:
             publisher, event, "song-order", event.order_id, f"a {genre} song for {name}'s {occasion}"
         )
 
+    def buy(self, publisher: Publisher, connection: Connection) -> Told:
+        """Row and event in one transaction, as a web would do it."""
+        order = f"demo-{uuid4().hex[:8]}"
+        bought = Purchase(
+            order_id=order, customer_name="Ada", currency="EUR", items=(Item(product="Vase", quantity=2, price_cents=1250),)
+        )  # fmt: skip
+        with connection.transaction():
+            event_id = purchased(connection, publisher, bought, "ada@example.com")
+        return self._told(event_id, "purchase-confirmation", order, f"order {order} of ada@example.com")
+
+    def receive(self, publisher: Publisher, connection: Connection) -> Told:
+        """Three messages, and a word that the counts are old."""
+        client = f"demo-{uuid4().hex[:8]}"
+        with connection.transaction():
+            for _ in range(3):
+                connection.execute(_MESSAGE, (uuid4(), client))
+            dirty = InboxCountsDirty(client_id=client, request_id="demo", source="demo")
+            event_id = publisher.publish(dirty, connection=connection)
+        return self._told(event_id, "inbox-counts", client, f"the inbox of {client}")
+
     def wait(self, connection: Connection, told: Told) -> list[RunRow]:
         """The runs of its story. Raises DemoError when it fails, or takes too long."""
         ends = time.monotonic() + STORY_LIMIT.total_seconds()
@@ -82,14 +106,22 @@ class Show:
         return runs
 
     def _published(self, publisher: Publisher, event: Event, pipeline: str, about: UUID, label: str) -> Told:
+        return self._told(publisher.publish(event, id=str(uuid7())), pipeline, about, label)
+
+    def _told(self, event_id: str, pipeline: str, about: UUID | str, label: str) -> Told:
         started = next(found for found in self.house.app.pipelines if found.name == pipeline)
-        return Told(publisher.publish(event, id=str(uuid7())), started, about, label)
+        return Told(event_id, started, about, label)
 
 
 def once(out: Console, show: Show) -> Told:
     """One of each, told whole; returns the first. Raises DemoError."""
     with publishing(show.house.settings) as publisher, connected(show.house.settings) as connection:
-        stories = [show.scan(publisher, show.house.site.urls[1]), show.order(publisher, SONGS[0])]
+        stories = [
+            show.scan(publisher, show.house.site.urls[1]),
+            show.order(publisher, SONGS[0]),
+            show.buy(publisher, connection),
+            show.receive(publisher, connection),
+        ]
         for told in stories:
             tell(out, connection, told, show.wait(connection, told), show.house.settings.data)
     return stories[0]
@@ -157,7 +189,9 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ops/run", description="Show Callboard on this machine.")
     parser.add_argument(
-        "--once", action="store_true", help="end when one page is scanned and one song is made"
+        "--once",
+        action="store_true",
+        help="end when a page is scanned, songs are made, a letter is sent and an inbox counted",
     )
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -17,6 +17,8 @@ from ops.cli.screen import one_line, status, table, took
 from ops.household import shortened
 
 _RECOMMENDATIONS = "select count(*) from pages.recommendation where page_id = %s"
+_LETTERS = "select provider, message_id from emails.email_log where about = %s and status = 'sent'"
+_COUNTS = "select folder, total, unread from inbox.count where client_id = %s order by folder"
 _SONGS = "select number, status, url, error from orders.song_variant where order_id = %s order by number"
 
 
@@ -26,11 +28,11 @@ class DemoError(CallboardError):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An event of the demo: its id, the pipeline it starts, and the id of the page or order it is about."""
+    """An event of the demo: its id, the pipeline it starts, and the id of the page, order or client it is about."""
 
     event_id: str
     pipeline: Pipeline
-    about: UUID
+    about: UUID | str
     label: str
 
 
@@ -76,13 +78,34 @@ def tell(out: Console, connection: Connection, told: Told, runs: Sequence[RunRow
 
 
 def results(connection: Connection, told: Told, data: Path) -> list[str]:
-    """What it was done for: recommendations, or songs with their length."""
-    if told.pipeline.name == "page-scan":
-        row = connection.execute(_RECOMMENDATIONS, (told.about,)).fetchone()
-        count = row[0] if row else 0
-        return [f"{count} recommendation{'' if count == 1 else 's'} for {told.label}"]
+    """What it was done for: recommendations, songs with their length, a letter, counts."""
+    return _RESULTS[told.pipeline.name](connection, told, data)
+
+
+def _recommendations(connection: Connection, told: Told, _data: Path) -> list[str]:
+    row = connection.execute(_RECOMMENDATIONS, (told.about,)).fetchone()
+    count = row[0] if row else 0
+    return [f"{count} recommendation{'' if count == 1 else 's'} for {told.label}"]
+
+
+def _songs(connection: Connection, told: Told, data: Path) -> list[str]:
     songs = connection.execute(_SONGS, (told.about,)).fetchall()
     return [_song(data, *song) for song in songs] or ["no songs"]
+
+
+def _letters(connection: Connection, told: Told, data: Path) -> list[str]:
+    lines: list[str] = []
+    for provider, message_id in connection.execute(_LETTERS, (told.about,)).fetchall():
+        path = data / "mail" / "new" / f"{message_id.strip('<>')}.eml"
+        lines.append(f"letter: {shortened(path) if path.is_file() else f'{message_id}, over {provider}'}")
+    return lines or ["no letter"]
+
+
+def _counts(connection: Connection, told: Told, _data: Path) -> list[str]:
+    counts = connection.execute(_COUNTS, (told.about,)).fetchall()
+    return [f"{folder}: {total} messages, {unread} unread" for folder, total, unread in counts] or [
+        "no messages"
+    ]
 
 
 def _song(data: Path, number: int, state: str, url: str | None, error: str | None) -> str:
@@ -109,3 +132,11 @@ def _walked(told: Told, runs: Sequence[RunRow]) -> bool:
             return False
         event = own[-1].event_id
     return True
+
+
+_RESULTS = {
+    "page-scan": _recommendations,
+    "song-order": _songs,
+    "purchase-confirmation": _letters,
+    "inbox-counts": _counts,
+}

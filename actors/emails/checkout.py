@@ -12,13 +12,14 @@ from broker import Publisher
 from schemas.emails import EmailPurchaseConfirmation
 
 
-def purchased(connection: Connection, publisher: Publisher, purchase: Purchase, customer_email: str) -> bool:
+def purchased(connection: Connection, publisher: Publisher, purchase: Purchase, customer_email: str) -> str:
     """Place the order as `processing` and ask for its confirmation; commits with the caller, who waits for no mail server.
 
-    False if the order was there already: its letter was asked for then. Raises psycopg errors.
+    Returns the event's id, which is the same for the same order: called twice, it places and sends nothing more. Raises psycopg
+    errors.
     """
-    if not store.place(connection, purchase, customer_email):
-        return False
-    asked = EmailPurchaseConfirmation(order_id=purchase.order_id, customer_email=customer_email)
-    publisher.publish(asked, id=f"purchase {purchase.order_id}", connection=connection)
-    return True
+    event_id = f"purchase {purchase.order_id}"
+    if store.place(connection, purchase, customer_email):
+        asked = EmailPurchaseConfirmation(order_id=purchase.order_id, customer_email=customer_email)
+        publisher.publish(asked, id=event_id, connection=connection)
+    return event_id

@@ -1,4 +1,4 @@
-"""`./ops/run --once`: from nothing to two complete chains, and again on what the first run left."""
+"""`./ops/run --once`: from nothing to four complete chains, and again on what the first run left."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def run_once(folder: Path) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-def test_from_nothing_and_again_after_a_kill_both_chains_complete(tmp_path: Path) -> None:
+def test_from_nothing_and_again_after_a_kill_all_chains_complete(tmp_path: Path) -> None:
     folder = tmp_path / "state"
 
     first = run_once(folder)
@@ -42,7 +42,11 @@ def test_from_nothing_and_again_after_a_kill_both_chains_complete(tmp_path: Path
     assert first.returncode == 0, first.stdout + first.stderr
     assert "page-scan complete" in first.stdout
     assert "song-order complete" in first.stdout
-    assert len(set(TRACE.findall(first.stdout))) == 2
+    assert "purchase-confirmation complete" in first.stdout
+    assert "new: 3 messages, 3 unread" in first.stdout
+    assert len(set(TRACE.findall(first.stdout))) == 4
+    [letter] = (folder / "mail" / "new").iterdir()
+    assert "Your order demo-" in letter.read_text()
     assert re.search(r"[1-9]\d* recommendations for http://127\.0\.0\.1", first.stdout)
     assert len([path for path in folder.glob("songs/**/*.wav") if path.stat().st_size > 10_000]) == 3
     assert stat.S_IMODE((folder / "env").stat().st_mode) == 0o600

@@ -13,6 +13,7 @@ from ops.bench import picture, programme, report
 from ops.bench.figures import Servers
 from ops.bench.machine import measure_limits
 from ops.cli.screen import console, errors
+from ops.cli.session import end_as_by_ctrl_c
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.rabbitmq import EmbeddedRabbit
 
@@ -31,6 +32,7 @@ def bench(
     """Measure ours against plain Dramatiq: alternating rounds, ratios, CPU by server. Starts a PostgreSQL and a RabbitMQ of its
     own; quote ratios, figures do not travel."""
     logs.configure("warning")
+    end_as_by_ctrl_c()
     with (
         tempfile.TemporaryDirectory(prefix="callboard-bench-") as folder,
         EmbeddedPostgres(Path(folder) / "postgres", settings={"max_connections": "200"}) as postgres,

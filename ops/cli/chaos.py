@@ -16,6 +16,7 @@ from ops.chaos import plan, programme, report
 from ops.chaos.programme import Trial
 from ops.chaos.rows import ROWS
 from ops.cli.screen import console, errors, table
+from ops.cli.session import end_as_by_ctrl_c
 
 
 def chaos(
@@ -43,6 +44,7 @@ def chaos(
         )
         return
     logs.configure("error")
+    end_as_by_ctrl_c()
     seed = seed if seed is not None else secrets.randbelow(1_000_000)
     chosen = plan.rows_named(row or [], short=short)
     found = (

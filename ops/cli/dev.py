@@ -1,12 +1,11 @@
 """`callboard dev`: everything in one terminal, reloaded as files are saved."""
 
-import signal
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 
 from ops.cli.screen import console
-from ops.cli.session import settings_of_command
+from ops.cli.session import end_as_by_ctrl_c, settings_of_command
 from ops.dev.house import Wishes, develop
 
 
@@ -35,14 +34,9 @@ def dev(
     Code that does not boot is told with its line; the last good code goes on.
     """
     settings_of_command()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+    end_as_by_ctrl_c()
     out = console()
     try:
         develop(out, Wishes(broker, workers, port, page=page))
     except KeyboardInterrupt:
         out.print("\nstopped", style="dim")
-
-
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt

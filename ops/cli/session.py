@@ -1,9 +1,11 @@
 """What most commands start with: settings, what is loaded, and a connection whose errors are told in one line."""
 
 import logging
+import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import psycopg
 from psycopg import Connection
@@ -24,6 +26,16 @@ def settings_of_command() -> Settings:
     # A command says it itself, in words, when its event went to the outbox or nowhere.
     logging.getLogger("broker.transports.rabbitmq").setLevel(logging.ERROR)
     return settings
+
+
+def end_as_by_ctrl_c() -> None:
+    """SIGTERM, and a SIGINT that a shell's `&` has switched off, end the command as Ctrl-C does: what it started is stopped."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def loaded(settings: Settings) -> App:

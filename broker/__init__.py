@@ -4,6 +4,7 @@ from broker.actor import Actor, Chain, actor
 from broker.backoff import AI_API, DEFAULT, EMAIL, NO_RETRY, SALLA_API, SCRAPER, Backoff
 from broker.environment import EnvironmentSettings
 from broker.errors import CallboardError, ConfigurationError, InvokeFailed, PublishError, StepFailed
+from broker.failed_events import failed_event
 from broker.gathering import Batch, Debounce
 from broker.middleware.base import Door, Policy, Visit
 from broker.outcomes import Failed, Ok, Result
@@ -75,6 +76,7 @@ __all__ = [
     "WebhookDelivery",
     "actor",
     "after",
+    "failed_event",
     "invocation",
     "judged",
     "load_settings",

@@ -1,11 +1,10 @@
 """Say that a letter was given up: in the log, where the support desk looks."""
 
-import json
-
 from actors.emails import store
-from actors.emails.sending import Asked, addressed, kind_of
-from broker import NonRetriable, Run, actor
-from schemas import Failure, SchemaError, validate
+from actors.emails.sending import addressed, kind_of
+from broker import NonRetriable, Run, actor, failed_event
+from schemas import Failure
+from schemas.emails import EmailPurchaseConfirmation, EmailRefundNotification, EmailWelcome
 
 MAX_ERROR = 2_000
 
@@ -14,7 +13,7 @@ MAX_ERROR = 2_000
 def fail(event: Failure, run: Run) -> None:
     if event.run_id is None:
         raise NonRetriable(f"dead letter {event.dead_letter_id} is about no run")
-    asked = _asked(event)
+    asked = failed_event(event, EmailPurchaseConfirmation, EmailRefundNotification, EmailWelcome)
     about, recipient = addressed(asked)
     run.write(
         store.FAILED,
@@ -26,17 +25,3 @@ def fail(event: Failure, run: Run) -> None:
             "error": f"{event.reason}: {event.error}"[:MAX_ERROR],
         },
     )
-
-
-def _asked(event: Failure) -> Asked:
-    """What was given up. Raises NonRetriable where it says of no letter: the dead letter itself is kept."""
-    told = event.event
-    try:
-        found = validate(told.type, told.version, json.dumps(told.data).encode()) if told else None
-    except SchemaError as error:
-        raise NonRetriable(
-            f"dead letter {event.dead_letter_id} holds an event that cannot be read"
-        ) from error
-    if not isinstance(found, Asked):
-        raise NonRetriable(f"dead letter {event.dead_letter_id} is about no letter")
-    return found

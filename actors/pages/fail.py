@@ -1,11 +1,9 @@
 """Say that a page could not be scanned or analysed: in its row, and to its user."""
 
-import json
-
 from actors.pages import store
 from actors.pages.batch_store import FAIL_MEMBER
-from broker import NonRetriable, Run, actor
-from schemas import Failure, SchemaError, validate
+from broker import Run, actor, failed_event
+from schemas import Failure
 from schemas.notifications import NotificationSend
 from schemas.pages import PageAnalyzeRequested, PageScanRequested, PageScanSettled
 
@@ -16,7 +14,7 @@ MAX_REASON = 1_000
 @actor(title="Mark Page as Failed", publishes=[PageScanSettled])
 def fail(event: Failure, run: Run) -> NotificationSend:
     """A page that was scanned stays `completed` when only its analysis failed: what was found is there."""
-    failed = failed_event(event)
+    failed = failed_event(event, PageScanRequested, PageAnalyzeRequested)
     reason = f"{event.reason}: {event.error}"[:MAX_REASON]
     title, work = "Analysis Failed", "analysed"
     if isinstance(failed, PageScanRequested):
@@ -36,17 +34,3 @@ def fail(event: Failure, run: Run) -> NotificationSend:
             run.publish(PageScanSettled(batch_id=failed.batch_id))
     message = f"{failed.url} could not be {work}. {reason}"
     return NotificationSend(user_id=failed.user_id, title=title, message=message, type="error")
-
-
-def failed_event(event: Failure) -> PageScanRequested | PageAnalyzeRequested:
-    """What was given up. Raises NonRetriable where it says of no page: the dead letter itself is kept."""
-    told = event.event
-    try:
-        found = validate(told.type, told.version, json.dumps(told.data).encode()) if told else None
-    except SchemaError as error:
-        raise NonRetriable(
-            f"dead letter {event.dead_letter_id} holds an event that cannot be read"
-        ) from error
-    if not isinstance(found, PageScanRequested | PageAnalyzeRequested):
-        raise NonRetriable(f"dead letter {event.dead_letter_id} is about no page")
-    return found

@@ -11,12 +11,13 @@ from actors.emails.fail import fail
 from actors.emails.notify_refund import notify_refund
 from actors.emails.store import Item, Purchase
 from actors.emails.welcome import welcome
+from broker import Actor
 from broker.testing import Stage
 from tests.actors.stages import stage
 from tests.actors.web import Web
 from tests.support.post_office import PostOffice, open_office
 
-ACTORS = (confirm_purchase, notify_refund, welcome, fail)
+ACTORS: tuple[Actor[Any, Any], ...] = (confirm_purchase, notify_refund, welcome, fail)
 Theatre = Callable[[], Stage]
 
 

@@ -29,4 +29,9 @@ def test_sigterm_stops_everything_that_it_started(tmp_path: Path) -> None:
     eventually(lambda: [line for line in of_folder(tmp_path) if "ops.chaos.worker" in line], 60)
     command.send_signal(signal.SIGTERM)
     assert command.wait(60) != 0
-    eventually(lambda: not of_folder(tmp_path), 20)
+
+    def none_is_left() -> bool:
+        assert of_folder(tmp_path) == []
+        return True
+
+    eventually(none_is_left, 60)

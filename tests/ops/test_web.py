@@ -48,7 +48,10 @@ def stage(dsn: str) -> Iterator[Stage]:
 
 @pytest.fixture
 def browser(stage: Stage) -> Iterator[httpx.Client]:
-    with serving(stage.settings) as page, httpx.Client(base_url=page, timeout=20) as client:
+    with (
+        serving(stage.settings) as page,
+        httpx.Client(base_url=page, timeout=20, headers={"accept": "text/html"}) as client,
+    ):
         yield client
 
 

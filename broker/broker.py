@@ -27,6 +27,7 @@ from broker.middleware.throttle import Throttle
 from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
 from broker.topology import DEFAULT_NAMESPACE, Topology, queue_of, topology
+from broker.waiting import Invocable
 from broker.work import Work
 from schemas import Event
 
@@ -148,14 +149,14 @@ class CallboardBroker(Broker):
     def queue_of(self, actor: Actor[Any, Any]) -> str:
         return queue_of(self.namespace, actor.name)
 
-    def queue_to_invoke(self, actor: Actor[Any, Any]) -> str:
+    def queue_to_invoke(self, actor: Invocable[Any, Any]) -> str:
         """Raises ConfigurationError for an actor that no worker of this application performs."""
         if actor.name not in self.declared:
             raise ConfigurationError(
                 f"{actor.name} is invoked and is not loaded: put its file under actors/<domain>/, "
                 "or name its package in CALLBOARD_APPS"
             )
-        return self.queue_of(actor)
+        return queue_of(self.namespace, actor.name)
 
     def actor_of_queue(self, queue: str) -> Actor[Any, Any] | None:
         """The actor that consumes a queue."""

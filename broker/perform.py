@@ -20,10 +20,11 @@ from broker.journal.intents import DeadLetter, End, FailedAttempt, Record
 from broker.middleware.backoff import Backoff, GiveUp
 from broker.patience import Patience, Unread
 from broker.run.asynchronous import AsyncRun
-from broker.run.core import Core, describe, storable
+from broker.run.core import Core
 from broker.run.synchronous import Run
 from broker.run.tools import Tools
 from broker.signals import Fenced, Postpone, Signal, Suspended, TimeLimitReached
+from broker.telling import describe, storable
 from broker.work import Work
 from schemas import (
     Event,

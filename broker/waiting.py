@@ -4,10 +4,10 @@ Handed to `run.wait_any` and `run.wait_all`; `run.wait_for` and `run.invoke` wai
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 from uuid import UUID
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -16,16 +16,33 @@ from pydantic_core import to_json
 from broker.errors import CodeChangedError, ConfigurationError, InvokeFailed
 from broker.journal.intents import Outgoing, Part
 from broker.matching import Match, wanted_keys
+from broker.policies import Policies
 from schemas import Event, InvalidPayload, UnknownType, UnknownVersion, validate
 
-if TYPE_CHECKING:
-    from broker.actor import Actor
-
 E = TypeVar("E", bound=Event)
+In = TypeVar("In", bound=Event, contravariant=True)
 Value = TypeVar("Value", covariant=True)
 
 Outcome = Mapping[str, JsonValue]
 """What became of one wait, as it is stored: `event`, `result`, `failed`, `elapsed` or `timed_out`."""
+
+
+class Invocable(Generic[In, Value]):
+    """An actor, as those know it who have a run of it for an event. `Value` is the result it gives."""
+
+    name: str
+    hears: tuple[type[Event], ...]
+    policies: Policies
+    result: TypeAdapter[Any]
+
+
+QueueOf = Callable[[Invocable[Any, Any]], str]
+"""The queue of an actor. Raises ConfigurationError for one that is not loaded."""
+
+
+def name_of_queue(actor: Invocable[Any, Any]) -> str:
+    """Where nothing is sent, as in a rehearsal."""
+    return actor.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +60,7 @@ class Opening(Protocol):
     def since(self) -> datetime: ...
     def heard(self, kind: type[Event]) -> list[int]: ...
     def awaits(self, kind: type[Event]) -> bool: ...
-    def child(self, actor: "Actor[Any, Any]", event: Event) -> Outgoing: ...
+    def child(self, actor: Invocable[Any, Any], event: Event) -> Outgoing: ...
 
 
 class Wait(ABC, Generic[Value]):
@@ -123,7 +140,7 @@ class _Timer(Wait[Elapsed]):
 class Invocation(Wait[Value]):
     """A run of another actor for this event, and for nobody else's ears."""
 
-    actor: "Actor[Any, Any, Value]"
+    actor: Invocable[Any, Value]
     event: Event
     timeout: timedelta | None = None
 
@@ -193,7 +210,7 @@ def until(moment: datetime) -> Wait[Elapsed]:
 
 
 def invocation(
-    actor: "Actor[E, Any, Value]", event: E, *, timeout: timedelta | None = None
+    actor: Invocable[E, Value], event: E, *, timeout: timedelta | None = None
 ) -> Invocation[Value]:
     """A run of another actor. It gives the actor's result, or raises InvokeFailed."""
     return Invocation(actor, event, _positive(timeout))

@@ -6,18 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from broker.errors import InvokeFailed
 from broker.journal.intents import StepRow
 from broker.matching import Match
 from broker.outcomes import Failed, Ok
 from broker.run.facts import Facts
-from broker.waiting import Outcome, Wait, invocation, on, until
+from broker.waiting import Invocable, Outcome, Wait, invocation, on, until
 from schemas import Event
-
-if TYPE_CHECKING:
-    from broker.actor import Actor
 
 E = TypeVar("E", bound=Event)
 V = TypeVar("V")
@@ -75,7 +72,7 @@ class AwaitedWaiting(Facts, ABC):
 
     async def invoke(
         self,
-        actor: "Actor[E, Any, V]",
+        actor: Invocable[E, V],
         event: E,
         *,
         timeout: timedelta | None = None,
@@ -134,7 +131,7 @@ class AwaitedWaiting(Facts, ABC):
     async def fan_out(
         self,
         name: str,
-        actor: "Actor[E, Any, V]",
+        actor: Invocable[E, V],
         events: Sequence[E],
         *,
         at_once: int | None = None,
@@ -164,12 +161,12 @@ class AwaitedWaiting(Facts, ABC):
         self, name: str, waits: Sequence[Wait[Any]], *, needs_all: bool = False, at_once: int | None = None
     ) -> list[Outcome | None]:
         async with self._under_way():
-            opened = self._core.waits.open(name, waits, needs_all=needs_all, at_once=at_once)
+            opened = self._waits.open(name, waits, needs_all=needs_all, at_once=at_once)
             if not isinstance(opened, StepRow):
                 return opened
             with self._tools.span(name):
                 await self._record(opened)
-            raise self._core.waits.left(opened)
+            raise self._waits.left(opened)
 
     @abstractmethod
     def _under_way(self) -> AbstractAsyncContextManager[None]:

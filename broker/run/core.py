@@ -5,34 +5,28 @@ open_step → known value            (an earlier attempt finished it)
                             └ fail_step  → StepRow to record and what to raise
 """
 
-import functools
-import inspect
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, get_type_hints
+from typing import Any
 from uuid import UUID
 
-import psycopg
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic import BaseModel
 
 from broker.backoff import Backoff, next_delay
 from broker.codec import MAX_BYTES, encode
-from broker.database import without_values
-from broker.errors import CodeChangedError, ConfigurationError, InvalidEventError, StepFailed
+from broker.errors import ConfigurationError, StepFailed
 from broker.journal.claimed import ClaimedRun, StoredStep
 from broker.journal.intents import Broadcast, End, Outgoing, StepRow
-from broker.outcomes import Result
 from broker.run.broadcasts import broadcast_of
-from broker.run.waits import QueueOf, Waits, name_of_queue
+from broker.run.results import read_result, split, write_result
 from broker.signals import Fenced, Suspended
 from broker.sizes import SOFT_BYTES, remark
-from schemas import Event, derived, wrap
-
-_ADAPTERS: dict[object, TypeAdapter[Any]] = {}
+from broker.telling import describe
+from broker.waiting import QueueOf, name_of_queue
+from schemas import Envelope, Event, derived, wrap
 
 
 @dataclass(slots=True)
@@ -68,7 +62,8 @@ class Core:
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.claimed = claimed
-        self.waits = Waits(self, waits_for, queue_of)
+        self.waits_for = tuple(waits_for)
+        self.queue_of = queue_of
         self.suspensions: list[Suspended] = []
         """Why the attempt leaves its body; several where parallel verbs wait."""
         self.cancelled = cancelled
@@ -113,7 +108,7 @@ class Core:
         if stored is None:
             return self._opened(name, occurrence, 1)
         if stored.status == "done":
-            return Known(_read_result(stored, fn, f"{self.claimed.actor} step {name!r}"))
+            return Known(read_result(stored, fn, f"{self.claimed.actor} step {name!r}"))
         if stored.status == "failed":
             raise StepFailed(name, stored.tries, stored.error or "")
         if (left := self.left_of(stored)) > timedelta(0):
@@ -124,7 +119,7 @@ class Core:
         """Raises ConfigurationError if the value is not what `fn`'s annotation says or is no JSON."""
         self._open.discard(step.name)
         return self._row(
-            step, "done", result=_write_result(value, fn, f"{self.claimed.actor} step {step.name!r}")
+            step, "done", result=write_result(value, fn, f"{self.claimed.actor} step {step.name!r}")
         )
 
     def fail_step(self, step: OpenStep, error: Exception, retry: Backoff | None) -> StepRow | None:
@@ -207,7 +202,7 @@ class Core:
 
     def completed(self, returned: object) -> End:
         """The end of a run whose body returned. Raises ConfigurationError for a value that is neither event nor model."""
-        value, events = _split(returned, self.claimed.actor)
+        value, events = split(returned, self.claimed.actor)
         for event in events:
             self._publish(event, None, None)
         result = value.model_dump_json() if value is not None else None
@@ -223,6 +218,21 @@ class Core:
         """The same for every attempt and every try of this step: hand it to providers that keep such keys."""
         return ":".join([str(self.claimed.id), str(self.claimed.rerun), step, *map(str, parts)])
 
+    def caused(self, event: Event, id: UUID, subject: str | None = None) -> Envelope:
+        """An event's envelope, as this run's event has caused it."""
+        cause = self.claimed.envelope
+        traceparent, tracestate = self.traced(type(event).event_type, id)
+        return wrap(
+            event,
+            source=self.source,
+            id=str(id),
+            subject=subject or cause.subject,
+            correlation_id=cause.correlation_id,
+            causation_id=cause.id,
+            traceparent=traceparent,
+            tracestate=tracestate,
+        )
+
     def _publish(self, event: Event, delay: timedelta | None, subject: str | None) -> UUID:
         kind, claimed = type(event), self.claimed
         if not isinstance(event, Event) or not hasattr(kind, "event_type"):  # type: ignore[redundant-expr]
@@ -232,17 +242,7 @@ class Core:
         position = self._published[kind.event_type]
         self._published[kind.event_type] += 1
         id = derived(claimed.id, claimed.rerun, kind.event_type, position)
-        traceparent, tracestate = self.traced(kind.event_type, id)
-        envelope = wrap(
-            event,
-            source=self.source,
-            id=str(id),
-            subject=subject or claimed.envelope.subject,
-            correlation_id=claimed.envelope.correlation_id,
-            causation_id=claimed.envelope.id,
-            traceparent=traceparent,
-            tracestate=tracestate,
-        )
+        envelope = self.caused(event, id, subject)
         remark(envelope, self.soft_bytes, "published")
         self.outgoing.append(Outgoing(id, encode(envelope, max_bytes=self.max_bytes), delay))
         return id
@@ -265,79 +265,3 @@ class Core:
         return StepRow(
             step.name, step.occurrence, status, attempt, duration, step.tries, result, error, delay
         )
-
-
-def describe(error: BaseException) -> str:
-    """An error as it may be stored and shown: its type and message. pydantic's errors and PostgreSQL's are told
-    without the values in them."""
-    if isinstance(error, ValidationError):
-        faults = "; ".join(
-            f"{'.'.join(map(str, f['loc']))}: {f['msg']}"
-            for f in error.errors(include_input=False, include_url=False)
-        )
-        return f"{error.title}: {faults}"[:2000]
-    if isinstance(error, psycopg.Error) and error.diag.sqlstate is not None:
-        return storable(f"{type(error).__name__}: {without_values(error)}")[:2000]
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return storable(text)[:2000]
-
-
-def storable(text: str) -> str:
-    """Text that PostgreSQL keeps: without NUL and lone surrogates, which errors carry from file names and foreign answers."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
-
-
-def _adapter(fn: Callable[..., Any] | None) -> TypeAdapter[Any] | None:
-    """For the function's return annotation; None where it has none (then the value must be plain JSON)."""
-    if fn is None:
-        return None
-    function = inspect.unwrap(fn.func if isinstance(fn, functools.partial) else getattr(fn, "__func__", fn))
-    code = getattr(
-        function, "__code__", function
-    )  # shared by all closures of one `def`, which come and go with their runs
-    if code not in _ADAPTERS:
-        annotation = (
-            get_type_hints(function).get("return", Any) if hasattr(function, "__annotations__") else Any
-        )
-        _ADAPTERS[code] = TypeAdapter(annotation)
-    return _ADAPTERS[code]
-
-
-def _write_result(value: object, fn: Callable[..., Any] | None, where: str) -> str:
-    try:
-        adapter = _adapter(fn)
-        text = (adapter.dump_json(value, warnings="error") if adapter else to_json(value)).decode()
-    except (PydanticSerializationError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{where}: its result cannot be journaled ({type(error).__name__}); annotate the function's return type with what "
-            "it returns: JSON values, pydantic models or dataclasses"
-        ) from error
-    if "\\u0000" in text:
-        raise InvalidEventError(f"{where}: its result holds a NUL character, which PostgreSQL does not keep")
-    return text
-
-
-def _read_result(stored: StoredStep, fn: Callable[..., Any] | None, where: str) -> Any:
-    adapter = _adapter(fn) or TypeAdapter(Any)
-    try:
-        return adapter.validate_json(stored.result or "null")
-    except ValidationError as error:
-        raise CodeChangedError(
-            f"{where}: the stored result no longer fits its return type: {describe(error)}"
-        ) from None
-
-
-def _split(returned: object, actor: str) -> tuple[BaseModel | None, Iterable[Event]]:
-    if returned is None:
-        return None, ()
-    if isinstance(returned, Event):
-        return None, (returned,)
-    if isinstance(returned, Result):
-        return returned.value, returned.publish
-    if isinstance(returned, BaseModel):
-        return returned, ()
-    if isinstance(returned, Sequence) and all(isinstance(item, Event) for item in returned):
-        return None, returned
-    raise ConfigurationError(
-        f"{actor} returned {type(returned).__name__}: return an Event, a list of Events, a pydantic model, Result(…) or None"
-    )

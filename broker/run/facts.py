@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from broker.run.core import Core
 from broker.run.tools import Tools
+from broker.run.waits import Waits
 from schemas import Event
 
 E = TypeVar("E", bound=Event)
@@ -18,11 +19,12 @@ E = TypeVar("E", bound=Event)
 class Facts:
     """The part of `Run` and `AsyncRun` that does no I/O."""
 
-    __slots__ = ("_core", "_log", "_tools")
+    __slots__ = ("_core", "_log", "_tools", "_waits")
 
     def __init__(self, core: Core, tools: Tools) -> None:
         self._core = core
         self._tools = tools
+        self._waits = Waits(core)
         self._log: structlog.stdlib.BoundLogger | None = None
 
     @property

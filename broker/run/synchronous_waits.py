@@ -5,18 +5,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from broker.errors import InvokeFailed
 from broker.journal.intents import StepRow
 from broker.matching import Match
 from broker.outcomes import Failed, Ok
 from broker.run.facts import Facts
-from broker.waiting import Outcome, Wait, invocation, on, until
+from broker.waiting import Invocable, Outcome, Wait, invocation, on, until
 from schemas import Event
-
-if TYPE_CHECKING:
-    from broker.actor import Actor
 
 E = TypeVar("E", bound=Event)
 V = TypeVar("V")
@@ -74,7 +71,7 @@ class Waiting(Facts, ABC):
 
     def invoke(
         self,
-        actor: "Actor[E, Any, V]",
+        actor: Invocable[E, V],
         event: E,
         *,
         timeout: timedelta | None = None,
@@ -133,7 +130,7 @@ class Waiting(Facts, ABC):
     def fan_out(
         self,
         name: str,
-        actor: "Actor[E, Any, V]",
+        actor: Invocable[E, V],
         events: Sequence[E],
         *,
         at_once: int | None = None,
@@ -163,11 +160,11 @@ class Waiting(Facts, ABC):
         self, name: str, waits: Sequence[Wait[Any]], *, needs_all: bool = False, at_once: int | None = None
     ) -> list[Outcome | None]:
         with self._tools.guard.paused():
-            opened = self._core.waits.open(name, waits, needs_all=needs_all, at_once=at_once)
+            opened = self._waits.open(name, waits, needs_all=needs_all, at_once=at_once)
             if isinstance(opened, StepRow):
                 with self._tools.span(name):
                     self._record(opened)
-                raise self._core.waits.left(opened)
+                raise self._waits.left(opened)
             return opened
 
     @abstractmethod

@@ -7,42 +7,31 @@ open → outcomes     (an earlier commit settled it: the event, the child's end 
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from broker.codec import PARENT, encode
 from broker.errors import ConfigurationError
 from broker.journal.claimed import StoredStep
 from broker.journal.intents import Outgoing, Part, StepRow
+from broker.run.core import Core
 from broker.signals import Suspended
-from broker.waiting import Outcome, Wait
-from schemas import Event, derived, wrap
-
-if TYPE_CHECKING:
-    from broker.actor import Actor
-    from broker.run.core import Core
-
-QueueOf = Callable[["Actor[Any, Any]"], str]
-"""The queue of an actor. Raises ConfigurationError for one that is not loaded."""
+from broker.waiting import Invocable, Outcome, Wait
+from schemas import Event, derived
 
 MOST_MEMBERS = 10_000
 """Of one wait: all of them are written in one commit, and their outcomes are one row in the end."""
 
 
-def name_of_queue(actor: "Actor[Any, Any]") -> str:
-    """Where nothing is sent, as in a rehearsal."""
-    return actor.name
-
-
 class Waits:
-    """The waits of one attempt. `waits_for` is what its actor has declared."""
+    """The waits of one attempt."""
 
-    def __init__(self, core: "Core", waits_for: Sequence[type[Event]], queue_of: QueueOf) -> None:
+    __slots__ = ("_heard", "core")
+
+    def __init__(self, core: Core) -> None:
         self.core = core
-        self.queue_of = queue_of
-        self._waits_for = tuple(waits_for)
         self._heard: defaultdict[str, list[int]] = defaultdict(list)
 
     def open(
@@ -70,7 +59,7 @@ class Waits:
         return self.core.suspend(row.delay, f"waits in {row.name!r}", ((row.name, row.occurrence),))
 
     def awaits(self, kind: type[Event]) -> bool:
-        return kind in self._waits_for
+        return kind in self.core.waits_for
 
     def heard(self, kind: type[Event]) -> list[int]:
         return self._heard[kind.event_type]
@@ -137,23 +126,12 @@ class _Opening:
     def awaits(self, kind: type[Event]) -> bool:
         return self.waits.awaits(kind)
 
-    def child(self, actor: "Actor[Any, Any]", event: Event) -> Outgoing:
+    def child(self, actor: Invocable[Any, Any], event: Event) -> Outgoing:
         """The message that makes the child, straight to its actor's queue. Its id is the same for every attempt."""
         core = self.waits.core
-        claimed, kind = core.claimed, type(event)
-        queue = self.waits.queue_of(actor)
+        claimed = core.claimed
+        queue = core.queue_of(actor)
         id = derived(claimed.id, claimed.rerun, "invoke", self.name, self.occurrence, self.place)
-        traceparent, tracestate = core.traced(kind.event_type, id)
-        envelope = wrap(
-            event,
-            source=core.source,
-            id=str(id),
-            subject=claimed.envelope.subject,
-            correlation_id=claimed.envelope.correlation_id,
-            causation_id=claimed.envelope.id,
-            traceparent=traceparent,
-            tracestate=tracestate,
-        )
-        message = encode(envelope, queue, max_bytes=core.max_bytes)
+        message = encode(core.caused(event, id), queue, max_bytes=core.max_bytes)
         headers = {**message.headers, PARENT: str(claimed.id)}
         return Outgoing(id, replace(message, headers=headers, direct=True))

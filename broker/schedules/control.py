@@ -10,10 +10,10 @@ from psycopg.rows import class_row
 
 from broker.errors import ConfigurationError, NotFoundError
 from broker.publisher import Publisher
-from broker.run.core import describe
 from broker.schedules.schedule import Missed, Schedule
 from broker.schedules.ticks import make, write
 from broker.schedules.timetable import Timetable
+from broker.telling import describe
 from broker.wiring import nearest
 
 _COLUMNS = """

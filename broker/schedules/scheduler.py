@@ -13,11 +13,11 @@ import structlog
 from psycopg import Connection
 
 from broker.publisher import Publisher
-from broker.run.core import describe
 from broker.schedules.missed import Rules, due
 from broker.schedules.schedule import Missed, Schedule
 from broker.schedules.ticks import make, write
 from broker.schedules.timetable import Timetable
+from broker.telling import describe
 
 log = structlog.get_logger(__name__)
 

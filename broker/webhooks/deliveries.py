@@ -10,8 +10,8 @@ from psycopg.rows import class_row
 
 from broker.errors import EventTooLargeError
 from broker.publisher import Publisher
-from broker.run.core import describe
 from broker.seldom import Seldom
+from broker.telling import describe
 from broker.webhooks.webhook import Webhook, WebhookDelivery
 from schemas import Event
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_type_hints
 
-from broker.actor import _members
 from broker.errors import ConfigurationError
+from broker.signature import members
 from broker.webhooks.signatures import Scheme
 from schemas import Event
 from schemas.webhooks import WebhookReceived
@@ -73,7 +73,7 @@ class Webhook:
             return (WebhookReceived,)
         fault = f"webhook {self.name}: mapping= is a function (delivery: WebhookDelivery) -> YourEvent | None"
         try:
-            found: list[Any] = _members(get_type_hints(self.mapping).get("return"))
+            found: list[Any] = members(get_type_hints(self.mapping).get("return"))
         except (NameError, TypeError) as error:
             raise ConfigurationError(f"{fault}: its annotation cannot be resolved: {error}") from error
         if not found or not all(issubclass(kind, Event) and hasattr(kind, "event_type") for kind in found):

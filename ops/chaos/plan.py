@@ -36,7 +36,7 @@ def trials(rows: Iterable[Row], *, seed: int, short: bool, events: int | None) -
         size = row.short if short else row.full
         if events is not None:
             size = Size(events, size.rate)
-        for transport in row.transports:
+        for transport in _transports(row, seed) if short else row.transports:
             plain = Trial(row, transport, seed, size, short)
             if row.crash_points:
                 found += [replace(plain, point=point) for point in _points(row, transport, seed, short)]
@@ -60,6 +60,11 @@ def red_proofs(rows: Iterable[Row], *, seed: int) -> list[Trial]:
         for row in rows
         if row.guard
     ]
+
+
+def _transports(row: Row, seed: int) -> tuple[Transport, ...]:
+    """Of a short run. By seed and name, so that one run has rows of both."""
+    return (random.Random(f"{seed} {row.name}").choice(row.transports),) if row.either else row.transports  # noqa: S311
 
 
 def _points(row: Row, transport: Transport, seed: int, short: bool) -> list[str]:

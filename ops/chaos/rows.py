@@ -27,8 +27,8 @@ class Size:
 class Row:
     """`guard` is what its red proof breaks. `faults` are made for the full form or the short one; `proxies` stand between
     workers and servers; a row that is `clustered` has a RabbitMQ of three nodes, one that is `cramped` a PostgreSQL on a small
-    disk. One that stands `apart` is in a short run only when it is named: it needs more time or rights than that has. `bar` is
-    asked of the full form."""
+    disk. One that stands `apart` is in a short run only when it is named: it needs more time or rights than that has. What it
+    tries concerns `either` transport alike: a short run takes one of them, by its seed. `bar` is asked of the full form."""
 
     name: str
     what: str
@@ -50,6 +50,7 @@ class Row:
     clustered: bool = False
     cramped: bool = False
     apart: bool = False
+    either: bool = False
     bar: Bar | None = None
     crash_points: tuple[str, ...] = field(default=())
     drain: timedelta = timedelta(seconds=90)
@@ -71,6 +72,7 @@ def clock_row(name: str, begins: date) -> Row:
         lambda *_: [faults.pass_days(2), faults.kill_workers(seconds(3))],
         guard="slots kept",
         workers=len(CLOCKS),
+        either=True,
         begins=datetime.combine(begins, time(12, 1), ZoneInfo("Europe/Berlin")),
     )
 
@@ -152,6 +154,7 @@ ROWS: tuple[Row, ...] = (
         options=("--lease", "2"),
         zombies=True,
         linger=0.8,
+        either=True,
     ),
     Row(
         "network",
@@ -170,6 +173,7 @@ ROWS: tuple[Row, ...] = (
         Size(10_000, 80),
         Size(300, 60),
         lambda *_: [faults.end_backends(seconds(0.5))],
+        either=True,
     ),
     Row(
         "duplicates",
@@ -195,6 +199,7 @@ ROWS: tuple[Row, ...] = (
         Size(400, 80),
         guard="time limit",
         hanging=True,
+        either=True,
     ),
     Row(
         "cluster",
@@ -216,6 +221,7 @@ ROWS: tuple[Row, ...] = (
         lambda *_: [faults.stop_workers(seconds(3))],
         linger=0.05,
         started_once=True,
+        either=True,
     ),
     Row(
         "shortage",

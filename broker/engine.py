@@ -7,8 +7,6 @@ transport ─ intake ─ journal ─ worker threads / event loop
 
 import secrets
 import socket
-import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -21,45 +19,33 @@ from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 from psycopg import Connection
 
+from broker.bodies import Bodies
 from broker.broker import CallboardBroker
-from broker.cancel_sweep import CancelSweep, Hearing
+from broker.cancel_sweep import Hearing
 from broker.database import Database
 from broker.doors import PolicyDoors
-from broker.errors import JournalError
 from broker.failures import Failures
 from broker.intake import Intake
 from broker.journal.batch import Batch, Identity, Outbox
-from broker.journal.claimed import ClaimedRun
 from broker.journal.intents import Record, Sent, Unsent
 from broker.journal.writer import Journal
-from broker.keeper import Keeper
+from broker.keeping import keeper_of
 from broker.lane import Lane
 from broker.metrics import Metrics, MetricsSweep
 from broker.middleware.pause import Pause
-from broker.middleware.time_limit import TimeLimit
 from broker.middleware.trace import Trace
-from broker.outbox import Relay, StoredOutbox
+from broker.outbox import StoredOutbox
 from broker.patience import Patience, offer_now
-from broker.pause import PauseSweep
 from broker.perform import Performer
-from broker.publisher import Publisher
 from broker.reading import Reader
-from broker.retention import Retention
 from broker.run.tools import Tools
 from broker.schedules.schedule import Schedule
-from broker.schedules.scheduler import Scheduler
 from broker.settings import Settings
 from broker.settlement import Settlement
-from broker.signals import TimeLimitReached
-from broker.slots import SlotSweep
-from broker.takeover import Takeover
-from broker.timers import Timers
 from broker.transports.base import Transport
 from broker.transports.postgres import PostgresTransport
 from broker.transports.postgres.outbox import RoutedOutbox
-from broker.wait_sweep import WaitSweep
 from broker.work import Work
-from broker.worker import Loop, Settler, Threads
 
 _RELEASE_OUTBOX = "update outbox set send_at = clock(), held_by = null where held_by = %s"
 _SIGN_OFF = """
@@ -123,10 +109,7 @@ class Engine:
             noted=metrics.note,
         )
         self._settlement.failed = self._performer.refused
-        settler = Settler(self._performer, self._finished)
-        self._threads = Threads(broker, settler, settings.threads)
-        self._loop = Loop(broker, self._performer, settler)
-        self._works: dict[tuple[UUID, int], Work] = {}
+        self._bodies = Bodies(broker, self._performer, self._settlement, settings.threads, self._batch.forget)
         reader = Reader(
             broker,
             self._topology,
@@ -140,19 +123,25 @@ class Engine:
             broker,
             self.journal,
             reader,
-            self._hand_over,
+            self._bodies.perform,
             sync_lane=Lane(settings.threads * 2, ahead=True) if claim_ahead else Lane(settings.threads),
             async_lane=Lane(settings.async_slots),
             recorder=(self._topology.recorder, Lane(RECORDED_AT_ONCE)),
         )
-        self.keeper = self._keeper(schedules)
+        self.worn = self._bodies.worn
+        self.keeper = keeper_of(
+            settings,
+            broker,
+            transport,
+            self.identity,
+            bury=self._failures.crashed,
+            hears=[Hearing(self.identity.id, self._bodies.cancel), broker.policy(Pause), self._counted],
+            schedules=schedules,
+        )
         self._stopped = False
-        self.worn = threading.Event()
-        """Set once a body is stuck outside Python's reach: its thread is lost, so this process wants to be replaced."""
         broker.policy(Trace).use(
             tracer, system=transport.system, destination=self._topology.events, resumed=settings.trace_resumed
         )
-        broker.policy(TimeLimit).on_stuck = self._stuck
         broker.perform = self._performer.perform
         broker.records_full = self._settlement.full
         broker.transaction_recorded = self._transaction_recorded
@@ -166,8 +155,7 @@ class Engine:
         self.keeper.ready.wait()
         # The first commit writes this worker's row: from here on others see it, and see it die.
         self.journal.ask(Sent(())).result()
-        self._threads.start()
-        self._loop.start()
+        self._bodies.start(self._intake)
         prefetch = max(4 * self._settings.threads, 64)
         self._transport.subscribe(self._queues, self._intake, prefetch)
         with self.database.once("boot") as connection:
@@ -189,19 +177,14 @@ class Engine:
         limit = grace if grace is not None else self._settings.grace
         self._transport.unsubscribe()
         self._intake.stop()
-        ends = time.monotonic() + limit.total_seconds()
-        unstarted, threads_done = self._threads.finish(limit)
-        for work in unstarted:
-            with suppress(JournalError):
-                self._performer.hand_back(work)
-        loop_done = self._loop.finish(timedelta(seconds=max(0.0, ends - time.monotonic())))
+        done = self._bodies.finish(limit)
         self.journal.close()
         self.keeper.stop()
         self._transport.close()
         self._pool.close(timeout=2)
-        if threads_done and loop_done:
+        if done:
             self._sign_off()
-        return threads_done and loop_done
+        return done
 
     @property
     def held(self) -> int:
@@ -220,50 +203,6 @@ class Engine:
             return RoutedOutbox(self._transport, self._topology.unheard)
         return StoredOutbox(self._transport)
 
-    def _keeper(self, schedules: Sequence[Schedule]) -> Keeper:
-        settings = self._settings
-        trace = self._broker.policy(Trace)
-        publisher = Publisher(
-            self._transport,
-            settings.source,
-            self.database,
-            trace,
-            settings.hard_event_bytes,
-            settings.soft_event_bytes,
-        )
-        return Keeper(
-            self.database,
-            self.identity,
-            takeover=Takeover(
-                self.identity.id,
-                self.database.label,
-                lease=settings.lease,
-                crash_limit=settings.crash_limit,
-                bury=self._failures.crashed,
-            ),
-            timers=Timers(self._transport, self._topology, self.identity.id),
-            relay=Relay(self._transport, self.identity.id),
-            interval=settings.sweep_interval,
-            hears=[
-                Hearing(self.identity.id, self._cancelled),
-                self._broker.policy(Pause),
-                self._counted,
-            ],
-            sweeps=[
-                CancelSweep(self._topology),
-                PauseSweep(),
-                SlotSweep(),
-                WaitSweep(self._topology),
-                Retention(
-                    dedup_window=settings.dedup_window,
-                    steps=settings.keep_steps,
-                    look_back=settings.look_back,
-                    broadcasts=settings.broadcast_keep,
-                ),
-            ],
-            scheduler=Scheduler(schedules, publisher),
-        )
-
     def _tools(self, work: Work) -> Tools:
         return Tools(self.journal, work.guard, self._pool, self._write_record, self._broker.step_span)
 
@@ -272,16 +211,6 @@ class Engine:
         if not held:
             self._batch.forget(record)
         return held
-
-    def _stuck(self, work: Work) -> None:
-        """From the watchdog: a body sits in C past its limit. Its attempt fails now, another thread takes its slot, and what the
-        lost thread may still write is refused by the run's row, which is not `running` any more."""
-        log.error("body_stuck", run_id=str(work.claimed.id), actor=work.claimed.actor)
-        work.replaced = True
-        self._performer.settle_unperformed(work, TimeLimitReached("the body is stuck outside Python"))
-        self._threads.replace(work.thread)
-        self._finished(work)
-        self.worn.set()
 
     def _transaction_recorded(self, record: Record, held: bool) -> None:
         """A run ended in its own transaction: send what left it, and forget the run."""
@@ -297,36 +226,6 @@ class Engine:
         held = [out.id for out in outgoing if not out.delay]
         if held:
             self.journal.submit(Unsent(held), lambda _: None)
-
-    def _hand_over(self, claimed: ClaimedRun, asynchronous_lane: bool) -> None:
-        """From the journal's thread: a claimed run, to whoever performs it."""
-        actor = self._broker.find_actor(claimed.actor)
-        if actor is None:
-            return self._settlement.orphan(claimed, lambda: self._intake.gone(asynchronous_lane))
-        work = Work(actor, claimed, asynchronous_lane=asynchronous_lane)
-        self._works[work.key] = work
-        if actor.asynchronous:
-            self._loop.perform(work)
-        else:
-            self._threads.perform(work)
-        return None
-
-    def _cancelled(self, run_id: UUID, fence: int) -> bool:
-        """From the keeper's thread: this attempt is nobody's any more. A coroutine is stopped where it awaits, a thread at its
-        next verb."""
-        if (work := self._works.get((run_id, fence))) is None:
-            return False
-        log.info("body_stops", run_id=str(run_id), actor=work.claimed.actor, reason="cancelled")
-        work.cancelled = True
-        self._batch.forget(Record(run_id, fence))
-        if work.actor.asynchronous:
-            self._loop.cancel(work)
-        return True
-
-    def _finished(self, work: Work) -> None:
-        self._works.pop(work.key, None)
-        lasted = time.monotonic() - work.began if work.began else 0.0
-        self._intake.finished(work.asynchronous_lane, self._broker.queue_of(work.actor), lasted)
 
 
 def _worker_id(transport: Transport) -> UUID:

@@ -79,6 +79,7 @@ class Failures:
             _failure(claimed, letter, _event(envelope) if whole else None),
             source=self._source,
             id=str(id),
+            subject=envelope.subject,
             correlation_id=envelope.correlation_id,
             causation_id=envelope.id,
             traceparent=context[0],

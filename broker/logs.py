@@ -16,6 +16,8 @@ from opentelemetry.trace import get_current_span
 from pydantic import ValidationError
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from broker.hidden import without_hidden
+
 QUIET = {
     # It prints the arguments of a message with every error; the engine logs what happened to the run.
     "dramatiq.worker": logging.CRITICAL,
@@ -68,7 +70,8 @@ def configure(level: str = "info", *, json: bool = False, stream: IO[str] | None
 
 
 def redact(text: str) -> str:
-    """Without the credentials of URLs and connection strings."""
+    """Without the credentials of URLs and connection strings, and without what is marked in the event at hand."""
+    text = without_hidden(text)
     if "://" in text:
         text = _USERINFO.sub("://***@", text)
     if "assword" in text or "ASSWORD" in text:

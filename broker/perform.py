@@ -16,6 +16,7 @@ from datetime import timedelta
 from broker.broker import CallboardBroker
 from broker.errors import CodeChangedError
 from broker.failures import Failures
+from broker.hidden import hide
 from broker.journal.intents import DeadLetter, End, FailedAttempt, Record
 from broker.middleware.backoff import Backoff, GiveUp
 from broker.patience import Patience, Unread
@@ -72,6 +73,7 @@ class Performer:
         end: End | None = None
         try:
             event = self._read(work)
+            hide(core.gathered)
             with ExitStack() as policies:
                 self._enter(policies, work)
                 returned = work.actor.fn(event, run)
@@ -91,6 +93,7 @@ class Performer:
         end: End | None = None
         try:
             event = self._read(work)
+            hide(core.gathered)
             with ExitStack() as policies:
                 self._enter(policies, work)
                 returned = await work.actor.fn(event, AsyncRun(core, tools, post))  # type: ignore[misc]

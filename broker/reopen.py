@@ -17,7 +17,7 @@ from schemas import InvalidPayload, UnknownType, UnknownVersion, normalise, pars
 FINISHED = ("completed", "failed", "skipped", "cancelled")
 """What can be run again. A folded run was done by another, which can."""
 
-_HOLD = "select status, event_type, event_version from run where id = %s for update"
+_HOLD = "select status, event_type, event_version, erased_at from run where id = %s for update"
 _REOPEN = """
 update run set status = 'queued', attempt = 0, crashes = 0, rerun = rerun + 1, fence = fence + 1, wake = gen_random_uuid(),
                due_at = clock(), sends = 0, finished_at = null, reason = %(reason)s, worker = null,
@@ -67,6 +67,8 @@ def reopen(cursor: Cursor, id: UUID, again: Again, *, reason: str) -> None:
     row = cursor.execute(_HOLD, (id,)).fetchone()
     if row is None:
         raise NotFoundError(f"no run {id}: `callboard runs` lists the newest; retention removes old ones")
+    if row[3] is not None:
+        raise CallboardError(f"run {id} was erased: nothing is left to run it with")
     if row[0] not in FINISHED:
         raise CallboardError(f"run {id} is {row[0]}: only a finished one can be run again")
     if again.event is not None and cursor.execute(_FOLDED, (id,)).fetchone() is not None:

@@ -4,6 +4,7 @@ import psycopg
 from pydantic import ValidationError
 
 from broker.database import without_values
+from broker.hidden import without_hidden
 
 
 def describe(error: BaseException) -> str:
@@ -14,7 +15,7 @@ def describe(error: BaseException) -> str:
             f"{'.'.join(map(str, f['loc']))}: {f['msg']}"
             for f in error.errors(include_input=False, include_url=False)
         )
-        return f"{error.title}: {faults}"[:2000]
+        return storable(f"{error.title}: {faults}")[:2000]
     if isinstance(error, psycopg.Error) and error.diag.sqlstate is not None:
         return storable(f"{type(error).__name__}: {without_values(error)}")[:2000]
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -22,5 +23,6 @@ def describe(error: BaseException) -> str:
 
 
 def storable(text: str) -> str:
-    """Text that PostgreSQL keeps: without NUL and lone surrogates, which errors carry from file names and foreign answers."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    """Text that PostgreSQL keeps: without NUL and lone surrogates, which errors carry from file names and foreign answers, and
+    without values that are marked in the event at hand."""
+    return without_hidden(text).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -7,6 +7,7 @@ from .envelope import Envelope, wrap
 from .errors import DeclarationError, InvalidPayload, SchemaError, UnknownType, UnknownVersion
 from .event import Event, Part, type_fault
 from .ids import derived, uuid4, uuid7
+from .marks import PERSONAL, SECRET, SUBJECT
 from .payload import JsonObject, parse
 from .registry import Registry, find, isolated, normalise, registered, registry, upcaster, validate
 
@@ -19,6 +20,9 @@ __all__ = [
     "Part",
     "Envelope",
     "wrap",
+    "SECRET",
+    "PERSONAL",
+    "SUBJECT",
     "Failure",
     "FailedEvent",
     "Registry",

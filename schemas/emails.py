@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 from .event import Event
+from .marks import PERSONAL, SUBJECT
 
 Address = Annotated[
     str,
@@ -18,16 +19,16 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 class EmailPurchaseConfirmation(Event, type="email.purchase_confirmation"):
     order_id: Id
-    customer_email: Address
+    customer_email: Annotated[Address, PERSONAL, SUBJECT]
 
 
 class EmailRefundNotification(Event, type="email.refund_notification"):
     order_id: Id
-    customer_email: Address
-    refund_reason: Annotated[str, StringConstraints(max_length=1_000)] | None = None
+    customer_email: Annotated[Address, PERSONAL, SUBJECT]
+    refund_reason: Annotated[str, StringConstraints(max_length=1_000), PERSONAL] | None = None
 
 
 class EmailWelcome(Event, type="email.welcome"):
-    user_id: Id
-    email: Address
-    name: Annotated[str, StringConstraints(max_length=200)] | None = None
+    user_id: Annotated[Id, SUBJECT]
+    email: Annotated[Address, PERSONAL, SUBJECT]
+    name: Annotated[str, StringConstraints(max_length=200), PERSONAL] | None = None

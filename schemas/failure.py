@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BeforeValidator, Field, JsonValue
 
 from .event import Event, Part
+from .marks import PERSONAL
 
 MAX_ERROR = 4000
 
@@ -22,7 +23,7 @@ class FailedEvent(Part):
     source: str
     type: str
     version: int
-    data: dict[str, JsonValue]
+    data: Annotated[dict[str, JsonValue], PERSONAL]
 
 
 class Failure(Event, type="callboard.failure", audience="outside"):

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from .event import Event, Part
+from .marks import PERSONAL, SUBJECT
 
 MAX_VARIANTS = 20
 
@@ -20,13 +21,13 @@ Told = Annotated[str, StringConstraints(max_length=4000)]
 class Customization(Part):
     """What the customer asked for. Which genres and moods there are is the music maker's to know."""
 
-    recipient_name: Name
+    recipient_name: Annotated[Name, PERSONAL]
     occasion: Name
     genre: Word
     mood: Word
     tempo: int | None = Field(default=None, ge=50, le=200)
     """Beats a minute; None leaves it to the music maker."""
-    story: Annotated[str, StringConstraints(max_length=1_000)] | None = None
+    story: Annotated[str, StringConstraints(max_length=1_000), PERSONAL] | None = None
 
 
 class Variant(Part):
@@ -42,7 +43,7 @@ class OrderPaid(Event, type="order.paid", aliases=("order/paid",)):
     order_id: UUID
     stripe_session_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
     customization: Customization
-    user_id: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    user_id: Annotated[str, StringConstraints(min_length=1, max_length=255), SUBJECT] | None = None
     """Whose order it is; None for one bought without an account, which no account can see."""
 
 

@@ -1,8 +1,11 @@
 """What comes in from other services by webhook, where nobody has said what it is."""
 
+from typing import Annotated
+
 from pydantic import JsonValue
 
 from .event import Event
+from .marks import PERSONAL
 
 
 class WebhookReceived(Event, type="webhook.received", aliases=("webhook/received",)):
@@ -12,4 +15,4 @@ class WebhookReceived(Event, type="webhook.received", aliases=("webhook/received
     topic: str
     delivery_id: str
     shop_id: str | None = None
-    payload: dict[str, JsonValue]
+    payload: Annotated[dict[str, JsonValue], PERSONAL]

@@ -46,6 +46,16 @@ values (%(run_id)s, %(kind)s, %(about)s, %(recipient)s, 'failed', %(error)s, clo
 on conflict (run_id) do update set status = 'failed', error = excluded.error, ended_at = excluded.ended_at
 where l.status = 'pending'"""
 
+# The letters of an order go with the order's person; amounts stay, for they are the books'.
+ERASE = (
+    """
+update emails.email_log set recipient = '', about = '', error = null
+where recipient = %(person)s or about = %(person)s
+   or about in (select order_id from emails.purchase where customer_email = %(person)s)""",
+    """
+update emails.purchase set customer_email = '', customer_name = null where customer_email = %(person)s""",
+)
+
 
 class Item(BaseModel):
     product: str = Field(min_length=1, max_length=200)

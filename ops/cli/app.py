@@ -24,6 +24,7 @@ COMMANDS = {
     "trace": "The whole story of an event as a tree, from the database.",
     "why": "What explains an event's state, and what to do next.",
     "dead": "Dead letters: list, show, replay, discard.",
+    "erase": "Forget what is about a person.",
     "pipelines": "Who hears what: list, show, draw.",
     "schedules": "What is published when: list, show, pause, resume, trigger, edit.",
     "webhooks": "What other services tell us: declared webhooks, their deliveries.",

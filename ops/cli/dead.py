@@ -32,7 +32,7 @@ from ops.choosing import (
     letter_id,
     person,
 )  # fmt: skip
-from ops.cli.letter import show_letter
+from ops.cli.letter import show_letter, without_marked
 from ops.cli.screen import Cell, ago, clock, console, emit_json, errors, one_line, table
 from ops.cli.session import confirmed, connected, loaded, settings_of_command
 
@@ -65,11 +65,13 @@ def list_(
 ) -> None:
     """Open dead letters, newest first."""
     wanted = replace(chosen(reason, actor, kind, since, until, error), unheard=everything)
-    with connected(settings_of_command()) as connection:
+    settings = settings_of_command()
+    with connected(settings) as connection:
         found = dead_letters.list_letters(connection, wanted, settled=settled, limit=limit)
         counts = dead_letters.count_letters(connection)
     if json:
-        emit_json(found)
+        loaded(settings)
+        emit_json([without_marked(letter) for letter in found])
         return
     out = console()
     if found:
@@ -82,10 +84,22 @@ def list_(
 
 
 @app.command()
-def show(id: Annotated[str, typer.Argument(metavar="ID")], json: Json = False) -> None:
-    """One dead letter, whole: event, attempts, errors."""
-    with connected(settings_of_command()) as connection:
+def show(
+    id: Annotated[str, typer.Argument(metavar="ID")],
+    reveal: Annotated[
+        bool,
+        typer.Option("--reveal", help="Also what is marked as secret or personal; it is noted who looked."),
+    ] = False,
+    by: Who = None,
+    json: Json = False,
+) -> None:
+    """One dead letter, whole: event, attempts, errors. Fields that are marked as secret or personal are shown as ***."""
+    settings = settings_of_command()
+    if not reveal:
+        loaded(settings)
+    with connected(settings) as connection:
         letter = dead_letters.get_letter(connection, letter_id(id))
+        letter = dead_letters.reveal(connection, letter, person(by)) if reveal else without_marked(letter)
     emit_json(letter) if json else show_letter(console(), letter)
 
 

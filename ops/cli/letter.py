@@ -1,14 +1,33 @@
 """One dead letter as a person reads it."""
 
 import json
+from dataclasses import replace
+from typing import Any
 
 from rich.console import Console
 
 from broker.dead_letters import Letter
 from ops.cli.screen import clock, facts, one_line, printable, table
+from schemas import UnknownType, UnknownVersion, find
+from schemas.marks import masked
 
 BODY_LIMIT = 4_000
 """Characters of a payload; `--json` has all of it."""
+
+
+def without_marked(letter: Letter) -> Letter:
+    """With `***` for what its event type marks as secret or personal."""
+    try:
+        kind = find(letter.event_type or "")
+    except (UnknownType, UnknownVersion):
+        return letter
+
+    def hidden(payload: dict[str, Any] | None) -> dict[str, Any] | None:
+        return masked(kind, payload) if payload is not None else None
+
+    payload = letter.payload
+    body = json.dumps(hidden(payload)).encode() if letter.event is None and payload is not None else None
+    return replace(letter, event=hidden(letter.event), edited=hidden(letter.edited), body=body or letter.body)
 
 
 def show_letter(out: Console, letter: Letter) -> None:

@@ -1,7 +1,7 @@
 """Additions only: whoever publishes, or listens, by the schema that was published before, is right by the new one too.
 
 Allowed are new types, new versions, and new fields that need not be there. Texts for people (titles, descriptions, examples,
-defaults) are no part of the contract. Everything else is another version of the event.
+defaults) and marks are no part of the contract. Everything else is another version of the event.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,17 @@ from typing import Any
 
 from ops.contract.jsonschemas import Schema
 
-_FOR_PEOPLE = {"title", "description", "examples", "default", "$id", "$schema", "$comment"}
+_FOR_PEOPLE = {
+    "title",
+    "description",
+    "examples",
+    "default",
+    "$id",
+    "$schema",
+    "$comment",
+    "x-sensitive",
+    "x-subject",
+}
 _INSIDE = {
     "properties",
     "required",

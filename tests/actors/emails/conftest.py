@@ -7,6 +7,7 @@ import pytest
 
 from actors.emails import providers, store
 from actors.emails.confirm_purchase import confirm_purchase
+from actors.emails.erase import erase
 from actors.emails.fail import fail
 from actors.emails.notify_refund import notify_refund
 from actors.emails.store import Item, Purchase
@@ -17,7 +18,7 @@ from tests.actors.stages import stage
 from tests.actors.web import Web
 from tests.support.post_office import PostOffice, open_office
 
-ACTORS: tuple[Actor[Any, Any], ...] = (confirm_purchase, notify_refund, welcome, fail)
+ACTORS: tuple[Actor[Any, Any], ...] = (confirm_purchase, notify_refund, welcome, fail, erase)
 Theatre = Callable[[], Stage]
 
 

@@ -12,6 +12,7 @@ from actors.emails import providers
 from actors.emails.checkout import purchased
 from broker.testing import Stage
 from schemas.emails import EmailPurchaseConfirmation, EmailRefundNotification, EmailWelcome
+from schemas.people import PersonErasureRequested
 from tests.actors.emails.conftest import log, place, purchase
 from tests.actors.web import Call, Web
 from tests.support.post_office import PostOffice
@@ -209,3 +210,21 @@ def test_every_confirmation_ends_once_though_the_server_is_slow_and_refuses_some
     assert theatre.rows("select count(*) from emails.purchase where status = 'fulfilled'") == [
         (LETTERS - len(refused),)
     ]
+
+
+def test_who_is_erased_stands_in_no_row_and_the_books_stay_right(theatre: Stage, office: PostOffice) -> None:
+    place(theatre, purchase("o-1"))
+    theatre.publish(CONFIRM)
+    theatre.publish(EmailWelcome(user_id="u-1", email="ben@example.com"))
+    theatre.drain()
+    theatre.publish(PersonErasureRequested(person_id="ada@example.com"))
+    theatre.drain()
+
+    kept = str(
+        theatre.rows("select l::text from emails.email_log l")
+        + theatre.rows("select p::text from emails.purchase p")
+    )
+    assert "ada" not in kept.lower()
+    assert "ben@example.com" in kept
+    assert theatre.rows("select sum(price_cents * quantity) from emails.purchase_item") == [(2805,)]
+    assert theatre.rows("select count(*) from emails.email_log where status = 'sent'") == [(2,)]

@@ -27,6 +27,9 @@ class Settings(EnvironmentSettings):
     broker_url: SecretStr = SecretStr("")
     """`amqp://…` or `amqps://…`, several nodes of one cluster separated by commas: each process begins at one of them by
     chance, and moves on by itself when that one is lost. Empty: the `postgres` transport."""
+    rabbitmq_api: SecretStr = SecretStr("")
+    """Address of RabbitMQ's management plugin with an administrator's name and password, `http://admin:…@host:15672`. For
+    `callboard setup rabbitmq`, and for `callboard doctor` to look at users; nothing else needs it."""
     namespace: str = Field(default="callboard", pattern=r"^[a-z][a-z0-9_]{0,40}$")
     """Prefix of exchanges and house queues, and the name of the engine's schema. Actors' queues carry it too, unless it is
     the default. Domain tables do not: a namespace whose domains keep tables needs a database of its own."""

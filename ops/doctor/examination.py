@@ -9,7 +9,7 @@ from pika.exceptions import AMQPError
 
 from broker import ConfigurationError, load_settings
 from broker.errors import CallboardError
-from ops.doctor import database, environment, queues, software, work
+from ops.doctor import database, environment, links, queues, software, work
 from ops.doctor.finding import Finding, Remarks, Report
 from ops.doctor.patient import Patient, admitted
 from ops.reach import reason_of
@@ -39,6 +39,9 @@ CHECKS = (
     Check("schema", database.schema, ("postgresql",)),
     Check("sessions", database.sessions, ("postgresql",)),
     Check("connections", database.connections, ("postgresql",)),
+    Check("database-link", links.postgresql, ("postgresql",)),
+    Check("broker-link", links.rabbitmq, ("rabbitmq",)),
+    Check("broker-users", links.users, ("rabbitmq",)),
     Check("exchanges", queues.exchanges, ("rabbitmq",)),
     Check("queues", queues.queues, ("rabbitmq",)),
     Check("bindings", queues.bindings, ("tables",)),

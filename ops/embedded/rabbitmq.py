@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -52,8 +53,11 @@ class EmbeddedRabbit:
         port: int | None = None,
         management: bool = False,
         membership: Membership | None = None,
+        configuration: Mapping[str, str | int] | None = None,
     ) -> None:
-        """With a `membership` it is one of several nodes, whose epmd is not ours to run: see `RabbitCluster`."""
+        """`configuration` are lines of rabbitmq.conf beside ours.
+
+        With a `membership` it is one of several nodes, whose epmd is not ours to run: see `RabbitCluster`."""
         self.directory = base_dir.absolute()
         self.port = port or free_port()
         self.management_port = free_port() if management else None
@@ -66,6 +70,7 @@ class EmbeddedRabbit:
             distribution_port=free_port(),
             epmd_port=membership.epmd_port if membership else free_port(),
             membership=membership,
+            more=configuration or {},
         )
         self._children: list[subprocess.Popen[bytes]] = []
         self._listener: socket.socket | None = None

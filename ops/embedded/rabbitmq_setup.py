@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 USER = "callboard"
@@ -31,6 +31,8 @@ class NodeSetup:
     distribution_port: int
     epmd_port: int
     membership: Membership | None = None
+    more: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    """Lines of its configuration beside ours."""
 
     @property
     def name(self) -> str:
@@ -103,6 +105,7 @@ class NodeSetup:
             "disk_free_limit.absolute": "50MB",
             "vm_memory_high_watermark.absolute": "512MiB",
             **management,
+            **self.more,
             **(_cluster_configuration(self.membership.peers) if self.membership else {}),
         }
 

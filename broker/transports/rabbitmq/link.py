@@ -1,9 +1,11 @@
 """pika's connection, with its settings, its errors in words, and a short way for plain deliveries. All of pika's private side is
 here and in `connection.py`."""
 
+import ssl
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pika
 import pika.exceptions
@@ -24,6 +26,9 @@ UNANSWERED_MILLISECONDS = 10_000
 RECEIVE_BYTES = 65_536
 """pika reads 4096 at a time: one delivery in ten would be split, and sixteen calls made instead of one."""
 
+OURS = frozenset({"cacertfile", "certfile", "keyfile"})
+"""Parameters of an `amqps://` address, as RabbitMQ's own clients name them."""
+
 Server = Any
 """pika.URLParameters."""
 
@@ -40,16 +45,48 @@ def parse_servers(urls: Sequence[str], *, name: str, heartbeat: timedelta) -> tu
 def _parse_server(url: str, name: str, heartbeat: timedelta) -> Server:
     if not url.startswith(("amqp://", "amqps://")):
         raise ConfigurationError("a RabbitMQ url begins with amqp:// or amqps://")
+    encrypted = encryption(url) if url.startswith("amqps://") else None
     try:
-        server: Server = pika.URLParameters(url)
+        server: Server = pika.URLParameters(_without(url, OURS))
     except (ValueError, TypeError):
         raise ConfigurationError("a RabbitMQ url reads amqp://user:password@host:port/vhost") from None
+    if encrypted is not None:
+        server.ssl_options = pika.SSLOptions(encrypted, server.host)
     server.heartbeat = max(1, round(heartbeat.total_seconds()))
     server.socket_timeout, server.stack_timeout = CONNECT_TIMEOUT, STACK_TIMEOUT
     server.blocked_connection_timeout = BLOCKED_TIMEOUT
     server.tcp_options = {"TCP_USER_TIMEOUT": UNANSWERED_MILLISECONDS}
     server.client_properties = {"connection_name": name}
     return server
+
+
+def encryption(url: str) -> ssl.SSLContext:
+    """How an `amqps://` address is spoken to: the server's certificate must be good for its host, by the system's authorities or
+    by `?cacertfile=`; `certfile=` and `keyfile=` are our own. The names are RabbitMQ's (its URI query parameters); no parameter
+    switches a check off. Raises ConfigurationError for a file that cannot be used, and for a parameter that would."""
+    given = dict(parse_qsl(urlsplit(url).query))
+    if refused := {"ssl_options", "verify"} & given.keys():
+        raise ConfigurationError(
+            f"amqps: {sorted(refused)[0]} is not taken: certificates are always verified; name your authority with cacertfile="
+        )
+    authority, ours, key = given.get("cacertfile"), given.get("certfile"), given.get("keyfile")
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        if ours:
+            context.load_cert_chain(ours, key)
+    except OSError as error:
+        names = ", ".join(file for file in (authority, ours, key) if file)
+        raise ConfigurationError(
+            f"amqps: {names} cannot be used ({type(error).__name__}): give readable PEM files"
+        ) from None
+    return context
+
+
+def _without(url: str, names: frozenset[str]) -> str:
+    """pika refuses parameters that it does not know."""
+    parts = urlsplit(url)
+    query = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] not in names])
+    return urlunsplit(parts._replace(query=query))
 
 
 def describe(error: BaseException) -> str:

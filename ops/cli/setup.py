@@ -1,0 +1,106 @@
+"""`callboard setup`: users and roles that may do what they need and nothing else."""
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote, urlsplit
+
+import typer
+
+from broker import CallboardError, ConfigurationError
+from ops.access.rabbitmq import Account, Management, Rights, managed, rights_of, vhost_of
+from ops.boot import make_broker
+from ops.cli.screen import console, facts
+from ops.cli.session import loaded, settings_of_command
+
+app = typer.Typer(no_args_is_help=True, help="Users and roles, each with what it needs and nothing else.")
+
+Plan = Annotated[bool, typer.Option("--plan", help="Say what would change, and do nothing.")]
+
+
+@app.callback()
+def setup() -> None:
+    pass
+
+
+@app.command()
+def rabbitmq(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the user.")],
+    role: Annotated[Literal["worker", "publisher"], typer.Option("--as", help="What it is for.")],
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", "-t", help="An event type that a publisher may publish; * is any text."),
+    ] = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Give it a new password.")] = False,
+    password_file: Annotated[
+        Path | None, typer.Option("--password-file", help="Its password, instead of one by chance.")
+    ] = None,
+    plan: Plan = False,
+) -> None:
+    """Make a user of RabbitMQ, or give one the rights of its role. May be repeated.
+
+    A password by chance is printed once, in the address to use. Needs CALLBOARD_RABBITMQ_API, the address of the management
+    plugin with an administrator's name and password.
+    """
+    if (role == "publisher") != bool(types):
+        raise CallboardError(
+            "say with --type what it may publish" if role == "publisher" else "--type is for publishers"
+        )
+    settings = settings_of_command()
+    url = next(iter(settings.broker_urls), "")
+    if not url:
+        raise ConfigurationError(
+            "CALLBOARD_BROKER_URL is not set: the `postgres` transport has no users of RabbitMQ"
+        )
+    topology = make_broker(loaded(settings), settings).topology()
+    wanted = rights_of(role, topology, types or ())
+    with managed(settings.rabbitmq_api.get_secret_value(), vhost_of(url)) as api:
+        found = _found(api, name, topology.events)
+        if found is not None and "administrator" in found.tags:
+            raise CallboardError(f"{name} is an administrator, whom no rights bind: give another name")
+        out = console()
+        fresh = found is None or rotate or password_file is not None
+        out.print(facts(_told(found, wanted, fresh=fresh)))
+        if plan:
+            return
+        if fresh:
+            password = password_file.read_text().strip() if password_file else secrets.token_urlsafe(24)
+            api.set_password(name, password)
+            if password_file is None:
+                out.print(_address(url, name, password), soft_wrap=True)
+        api.grant(name, wanted, topology.events)
+    out.print(f"{name} may do what a {role} does", style="green")
+
+
+def _found(api: Management, name: str, exchange: str) -> Account | None:
+    try:
+        return api.account(name, exchange)
+    except KeyError:
+        return None
+
+
+def _told(found: Account | None, wanted: Rights, *, fresh: bool) -> list[tuple[str, str | None]]:
+    has = (found.rights if found is not None else None) or Rights("", "", "", "")
+
+    def change(before: str | None, after: str | None) -> str:
+        shown = after if after is not None else "any"
+        return (
+            shown
+            if before == after
+            else f"{shown}  (was {before or ('nothing' if before is not None else 'any')})"
+        )
+
+    return [
+        ("user", "new" if found is None else "there"),
+        ("password", "new" if fresh else "as it is"),
+        ("declares", change(has.configure, wanted.configure)),
+        ("writes to", change(has.write, wanted.write)),
+        ("reads from", change(has.read, wanted.read)),
+        ("event types", change(has.topics, wanted.topics)),
+    ]
+
+
+def _address(url: str, name: str, password: str) -> str:
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{quote(name, safe='')}:{password}@{place}").geturl()

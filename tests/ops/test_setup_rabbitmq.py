@@ -1,0 +1,147 @@
+"""`callboard setup rabbitmq` on a real RabbitMQ: a worker may work, a publisher may publish its own types, and nothing else."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pika
+import pytest
+from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
+
+from broker import Publisher, Settings
+from broker.database import Database
+from broker.declare import declare
+from broker.errors import PublishError
+from broker.migrate import migrate
+from broker.transports.rabbitmq import RabbitmqTransport
+from ops.boot import load, make_broker
+from ops.embedded.rabbitmq import EmbeddedRabbit
+from tests.ops.conftest import Cli
+from tests.support.troupe.schemas import LightFell, LineSpoken
+
+LIMIT = timedelta(seconds=5)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRabbit]:
+    with EmbeddedRabbit(tmp_path_factory.mktemp("managed"), management=True) as made:
+        yield made
+
+
+@pytest.fixture
+def own(cli: Cli, node: EmbeddedRabbit, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command line, on that node."""
+    monkeypatch.setenv("CALLBOARD_BROKER_URL", node.url)
+    monkeypatch.setenv("CALLBOARD_RABBITMQ_API", node.management_url)
+    return cli
+
+
+def address(output: str) -> str:
+    [found] = [line for line in output.splitlines() if line.startswith("amqp://")]
+    return found
+
+
+def test_a_publisher_may_publish_its_own_types_and_do_nothing_else(
+    own: Cli, node: EmbeddedRabbit, dsn: str
+) -> None:
+    app = load(Settings())
+    topology = make_broker(app, Settings()).topology()
+    database = Database(dsn)
+    migrate(database, app.migrations(database.schema))
+    worker = own("setup", "rabbitmq", "house", "--as", "worker")
+    assert worker.exit_code == 0, worker.output
+    # The worker's own rights are enough to declare all of it, twice.
+    for _ in range(2):
+        hall = RabbitmqTransport(address(worker.stdout), exchange=topology.events)
+        declare(database, hall, topology)
+        hall.close()
+
+    made = own("setup", "rabbitmq", "shop", "--as", "publisher", "--type", "line.spoken", "--type", "order.*")
+    assert made.exit_code == 0, made.output
+    shop = RabbitmqTransport(address(made.stdout), exchange=topology.events)
+    publisher = Publisher(shop, "shop")
+    publisher.publish(LineSpoken(folder="x"))
+    assert shop.depth(topology.queue_of("speak.speak")) == 1
+    with pytest.raises(PublishError, match=r"403 ACCESS_REFUSED.* topic 'light.fell'"):
+        publisher.publish(LightFell(folder="x"))
+    publisher.publish(LineSpoken(folder="y"))
+    shop.close()
+
+    connection: Any = pika.BlockingConnection(pika.URLParameters(address(made.stdout)))
+    refused: list[Callable[[Any], object]] = [
+        lambda its: its.queue_declare("mine", durable=True),
+        lambda its: its.exchange_declare("mine"),
+        lambda its: its.basic_get(topology.queue_of("speak.speak")),
+        lambda its: its.queue_bind(topology.queue_of("speak.speak"), topology.events, "light.fell"),
+        lambda its: its.queue_purge(topology.queue_of("speak.speak")),
+    ]
+    for forbidden in refused:
+        with pytest.raises(ChannelClosedByBroker, match="ACCESS_REFUSED"):
+            forbidden(connection.channel())
+
+
+def test_it_plans_repeats_rotates_and_keeps_secrets(own: Cli, node: EmbeddedRabbit, tmp_path: Path) -> None:
+    planned = own("setup", "rabbitmq", "mill", "--as", "publisher", "--type", "grain.milled", "--plan")
+    assert "user         new" in planned.stdout
+    assert "amqp://" not in planned.stdout
+    first = own("setup", "rabbitmq", "mill", "--as", "publisher", "--type", "grain.milled")
+    again = own("setup", "rabbitmq", "mill", "--as", "publisher", "--type", "grain.*")
+    assert "amqp://" not in again.stdout
+    assert r"^(grain\..*)$  (was ^(grain\.milled)$)" in again.stdout
+    pika.BlockingConnection(pika.URLParameters(address(first.stdout))).close()
+
+    rotated = own("setup", "rabbitmq", "mill", "--as", "publisher", "--type", "grain.*", "--rotate")
+    pika.BlockingConnection(pika.URLParameters(address(rotated.stdout))).close()
+    with pytest.raises(ProbableAuthenticationError):
+        pika.BlockingConnection(pika.URLParameters(address(first.stdout)))
+
+    (tmp_path / "password").write_text("from-a-file\n")
+    chosen = own("setup", "rabbitmq", "mill", "--as", "worker", "--password-file", str(tmp_path / "password"))
+    assert "from-a-file" not in chosen.output
+    place = urlsplit(node.url)
+    pika.BlockingConnection(pika.URLParameters(f"amqp://mill:from-a-file@127.0.0.1:{place.port}/%2F")).close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["x", "--as", "publisher"], "say with --type"),
+        (["x", "--as", "worker", "--type", "a.b"], "--type is for publishers"),
+        (["callboard", "--as", "worker"], "callboard is an administrator"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments: list[str], words: str, own: Cli) -> None:
+    told = own("setup", "rabbitmq", *arguments)
+    assert told.exit_code == 1
+    assert words in told.stderr
+
+
+def test_the_doctor_tells_of_users_who_may_too_much(
+    own: Cli, node: EmbeddedRabbit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = own("setup", "rabbitmq", "house", "--as", "worker", "--rotate")
+    own("setup", "rabbitmq", "tidy", "--as", "publisher", "--type", "line.spoken")
+    node.control("add_user", "greedy", "secret-0815")
+    node.control("set_permissions", "greedy", "^$", ".*", "^$")
+
+    found = own("doctor").output
+    assert "we connect as callboard, an administrator" in found
+    assert "user greedy may publish every event type" in found
+    assert "tidy" not in found
+    assert "secret-0815" not in found
+
+    monkeypatch.setenv("CALLBOARD_BROKER_URL", address(worker.stdout))
+    node.control("delete_user", "greedy")
+    assert "users of RabbitMQ may do their part and no more" in own("doctor").output
+
+
+def test_without_the_management_plugin_it_says_what_to_do(own: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLBOARD_RABBITMQ_API", "")
+    assert "CALLBOARD_RABBITMQ_API reads http://" in own("setup", "rabbitmq", "x", "--as", "worker").stderr
+    monkeypatch.setenv("CALLBOARD_RABBITMQ_API", "http://admin:canary@127.0.0.1:1")
+    told = own("setup", "rabbitmq", "x", "--as", "worker")
+    assert told.exit_code == 1
+    assert "http://127.0.0.1:1 does not answer: ConnectError" in told.stderr
+    assert "canary" not in told.output

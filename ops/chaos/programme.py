@@ -126,7 +126,7 @@ def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Resu
         )
         if row.begins is not None:
             timekeeping.prepare(arena.database, row.begins)
-        arena.fleet.start(_options(trial, chance))
+        arena.fleet.start(_options(trial, chance), _quarantine(trial))
         load = Load(
             arena.publisher,
             arena.transport,
@@ -177,19 +177,23 @@ def _addresses(row: Row, servers: Servers, rabbitmq: bool, stack: ExitStack) -> 
 
 
 def _options(trial: Trial, chance: random.Random) -> list[tuple[str, ...]]:
-    row = trial.row
-    common: tuple[str, ...] = (*row.options, "--seed", str(trial.seed))
-    if row.begins is not None:
-        common = (*common, "--schedules")
+    row, common = trial.row, _common(trial)
     workers: list[tuple[str, ...]] = [common] * row.workers
     if row.begins is not None:
         workers = [(*common, "--clock", ahead) for ahead in CLOCKS]
     if trial.point:
         workers[0] = (*common, "--crash", f"{trial.point}:{chance.randint(1, 8)}")
-    if row.poisoned or not trial.guard:
-        # As in production. Without a guard nothing is waited for.
-        workers.append((*common, "--quarantine"))
     return workers
+
+
+def _quarantine(trial: Trial) -> list[tuple[str, ...]]:
+    """A worker as in production. Without a guard nothing is waited for."""
+    return [(*_common(trial), "--quarantine")] if trial.row.poisoned or not trial.guard else []
+
+
+def _common(trial: Trial) -> tuple[str, ...]:
+    schedules = ("--schedules",) if trial.row.begins is not None else ()
+    return (*trial.row.options, "--seed", str(trial.seed), *schedules)
 
 
 def _rage(

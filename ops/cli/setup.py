@@ -8,10 +8,11 @@ from urllib.parse import quote, urlsplit
 import typer
 
 from broker import CallboardError, ConfigurationError
+from ops.access import postgres as access
 from ops.access.rabbitmq import Account, Management, Rights, managed, rights_of, vhost_of
 from ops.boot import make_broker
 from ops.cli.screen import console, facts
-from ops.cli.session import loaded, settings_of_command
+from ops.cli.session import connected, loaded, settings_of_command
 
 app = typer.Typer(no_args_is_help=True, help="Users and roles, each with what it needs and nothing else.")
 
@@ -70,6 +71,57 @@ def rabbitmq(
                 out.print(_address(url, name, password), soft_wrap=True)
         api.grant(name, wanted, topology.events)
     out.print(f"{name} may do what a {role} does", style="green")
+
+
+@app.command()
+def postgres(
+    login: Annotated[
+        str | None,
+        typer.Argument(metavar="[LOGIN]", help="A login to make, a member of the role that --as names."),
+    ] = None,
+    role: Annotated[
+        Literal["worker", "publisher", "reader"] | None, typer.Option("--as", help="What the login is for.")
+    ] = None,
+    password_file: Annotated[
+        Path | None, typer.Option("--password-file", help="Its password, instead of one by chance.")
+    ] = None,
+    plan: Plan = False,
+) -> None:
+    """Give the group roles of this namespace their rights, and make a login that is a member of one. May be repeated.
+
+    Call it as the owner of the tables, who may make roles; again after a migration that brings a new domain. A login that
+    is there gets a new password.
+    """
+    if (login is None) != (role is None):
+        raise CallboardError("say LOGIN and --as together: who it is, and what it is for")
+    settings = settings_of_command()
+    domains = [name for name, _ in loaded(settings).domains]
+    namespace = settings.namespace
+    with connected(settings) as connection:
+        new = access.missing(connection, namespace)
+        out = console()
+        out.print(
+            facts(
+                [
+                    ("roles", ", ".join(access.name_of(each, namespace) for each in access.ROLES)),
+                    ("new", ", ".join(new) or "none"),
+                    ("schemas", ", ".join([namespace, *domains])),
+                    (
+                        "login",
+                        f"{login}, a member of {access.name_of(role, namespace)}" if login and role else None,
+                    ),
+                ]
+            )
+        )
+        if plan:
+            return
+        access.apply(connection, namespace, domains)
+        if login is not None and role is not None:
+            password = password_file.read_text().strip() if password_file else secrets.token_urlsafe(24)
+            access.add_login(connection, login, role, namespace, password)
+            if password_file is None:
+                out.print(f"password of {login}: {password}", soft_wrap=True)
+    out.print("granted", style="green")
 
 
 def _found(api: Management, name: str, exchange: str) -> Account | None:

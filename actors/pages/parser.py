@@ -5,9 +5,9 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from actors.pages import facts as limits
-from actors.pages.charset import decode
 from actors.pages.facts import Heading, Image, Link, PageFacts
-from actors.pages.nesting import check_nesting
+from broker.fetching.charset import decode
+from broker.fetching.nesting import check_nesting
 
 
 def parse(html: bytes | str, url: str, content_type: str = "") -> PageFacts:

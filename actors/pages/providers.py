@@ -3,9 +3,9 @@
 from functools import cache
 
 from actors.pages.analyser import Analyser, RuleAnalyser
-from actors.pages.fetcher import Fetcher, FetchLimits, HttpFetcher
 from actors.pages.model_analyser import ModelAnalyser
 from actors.pages.settings import PagesSettings
+from broker.fetching.fetcher import Fetcher, FetchLimits, HttpFetcher
 
 
 @cache

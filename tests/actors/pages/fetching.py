@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import httpcore
 
-from actors.pages.fetcher import FetchLimits, HttpFetcher
+from broker.fetching.fetcher import FetchLimits, HttpFetcher
 from tests.actors.web import Web
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pages.addresses import read_url, reason_to_refuse
-from actors.pages.errors import RefusedAddressError
+from broker.fetching.addresses import read_url, reason_to_refuse
+from broker.fetching.errors import RefusedAddressError
 
 INSIDE = """
 0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.254 168.63.129.16 169.254.169.254

@@ -17,10 +17,10 @@ from actors.pages.errors import (
     PromptRefusedError,
 )
 from actors.pages.facts import PageFacts
-from actors.pages.fetcher import HttpFetcher
 from actors.pages.model_analyser import ModelAnalyser
 from actors.pages.parser import parse
 from actors.pages.prompts import interpolate, page_values
+from broker.fetching.fetcher import HttpFetcher
 from ops.demo_site.server import DemoSite
 from tests.actors.web import Call, Web, serving
 

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from actors.pages.errors import (
+from broker.fetching.errors import (
     BrokenAnswerError,
     FetchTimeoutError,
     HttpStatusError,
@@ -16,7 +16,7 @@ from actors.pages.errors import (
     PageTooLargeError,
     UnreachableError,
 )
-from actors.pages.fetcher import FetchLimits, HttpFetcher
+from broker.fetching.fetcher import FetchLimits, HttpFetcher
 from tests.actors.pages.fetching import HTML, fetcher_for
 from tests.actors.web import Call, Web, serving
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.pages.errors import (
+from broker.fetching.errors import (
     RefusedAddressError,
     TooManyRedirectsError,
     UnreachableError,
 )
-from actors.pages.fetcher import HttpFetcher
+from broker.fetching.fetcher import HttpFetcher
 from tests.actors.pages.fetching import Dialler, fetcher_for
 from tests.actors.web import Call, Web, serving
 

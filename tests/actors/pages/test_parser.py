@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from actors.pages.errors import PageTooDeepError
 from actors.pages.facts import MAX_HEADINGS, MAX_IMAGES, MAX_LINKS, MAX_TEXT
 from actors.pages.parser import parse
+from broker.fetching.errors import PageTooDeepError
 
 URL = "https://shop.example/plays/tide.html"
 PAGE = """<!doctype html>

@@ -2,11 +2,11 @@
 
 import pytest
 
-from actors.pages.errors import HttpStatusError, NotHtmlError, UnreachableError
 from actors.pages.facts import Image, Link, PageFacts
 from actors.pages.parser import parse
 from actors.pages.scanned import MAX_BYTES, facts_of, scanned
 from broker import NonRetriable, RetryAfter, judged
+from broker.fetching.errors import HttpStatusError, NotHtmlError, UnreachableError
 from schemas.pages import ScannedPage
 
 URL = "https://example.com/a"

@@ -16,8 +16,8 @@ from ipaddress import ip_address
 
 import httpcore
 
-from actors.pages.addresses import Target, reason_to_refuse
-from actors.pages.errors import FetchTimeoutError, RefusedAddressError, UnreachableError
+from broker.fetching.addresses import Target, reason_to_refuse
+from broker.fetching.errors import FetchTimeoutError, RefusedAddressError, UnreachableError
 
 Resolver = Callable[[str, int], Sequence[str]]
 """From a host name and a port to numeric addresses, best first; raises OSError when there are none."""

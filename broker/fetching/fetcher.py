@@ -8,10 +8,10 @@ from urllib.parse import urljoin
 
 import httpcore
 
-from actors.pages.addresses import Target, read_url
-from actors.pages.body import read_body
-from actors.pages.connection import Deadline, PinnedBackend, Resolver, resolve
-from actors.pages.errors import (
+from broker.fetching.addresses import Target, read_url
+from broker.fetching.body import read_body
+from broker.fetching.connection import Deadline, PinnedBackend, Resolver, resolve
+from broker.fetching.errors import (
     BrokenAnswerError,
     FetchTimeoutError,
     HttpStatusError,

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import idna
 
-from actors.pages.errors import RefusedAddressError
+from broker.fetching.errors import RefusedAddressError
 
 Address = IPv4Address | IPv6Address
 

@@ -8,7 +8,7 @@ This walk is linear, adds up both costs and errs on the strict side; real pages 
 
 import re
 
-from actors.pages.errors import PageTooDeepError
+from broker.fetching.errors import PageTooDeepError
 
 MAX_STEPS = 200_000_000  # up and down the stack: about 1 s
 MAX_REOPENED = 3_000_000  # elements, about 100 bytes each

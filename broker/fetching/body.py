@@ -7,7 +7,7 @@ output, and what is over the limit is never made at all.
 import zlib
 from collections.abc import Iterable, Iterator
 
-from actors.pages.errors import BrokenAnswerError, PageTooLargeError
+from broker.fetching.errors import BrokenAnswerError, PageTooLargeError
 
 PIECE_BYTES = 65_536
 

@@ -1,0 +1,1 @@
+"""Products of shops: their pages are read, and changes of price are told."""

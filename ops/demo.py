@@ -1,7 +1,7 @@
 """`./ops/run`: everything on a bare machine. An embedded PostgreSQL, supervised workers, a site to scan, events to watch.
 
-    postgres ── migrate ── supervisor ── site ── a page, an order, a purchase, an inbox ── their chains told
-                                                                                         └ --once ends here
+    postgres ── migrate ── supervisor ── site ── a page, an order, a product, a purchase, an inbox ── their chains told
+                                                                                                    └ --once ends here
 
 Nothing is left behind but `.state`: data to go on with, and `.state/env` for a shell of one's own.
 """
@@ -39,6 +39,7 @@ from schemas import Event, uuid7
 from schemas.inbox import InboxCountsDirty
 from schemas.orders import Customization, OrderPaid
 from schemas.pages import PageScanRequested
+from schemas.webhooks import WebhookReceived
 
 STORY_LIMIT = timedelta(seconds=45)
 """For all chains; 2 s on two shared cores, and a retry of a slow start waits for up to 5 s."""
@@ -72,6 +73,19 @@ class Show:
         return self._published(
             publisher, event, "song-order", event.order_id, f"a {genre} song for {name}'s {occasion}"
         )
+
+    def change(self, publisher: Publisher) -> Told:
+        """What a shop tells by webhook when somebody has changed a product."""
+        product = f"demo-{uuid4().hex[:8]}"
+        event = WebhookReceived(
+            provider="salla",
+            topic="product.updated",
+            delivery_id=product,
+            shop_id="demo",
+            payload={"data": {"id": product, "urls": {"customer": f"{self.house.site.url}vase.html"}}},
+        )
+        event_id = publisher.publish(event, id=str(uuid7()))
+        return self._told(event_id, "shop-products", product, f"product {product} of a shop")
 
     def buy(self, publisher: Publisher, connection: Connection) -> Told:
         """Row and event in one transaction, as a web would do it."""
@@ -119,6 +133,7 @@ def once(out: Console, show: Show) -> Told:
         stories = [
             show.scan(publisher, show.house.site.urls[1]),
             show.order(publisher, SONGS[0]),
+            show.change(publisher),
             show.buy(publisher, connection),
             show.receive(publisher, connection),
         ]
@@ -191,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--once",
         action="store_true",
-        help="end when a page is scanned, songs are made, a letter is sent and an inbox counted",
+        help="end when a page is scanned, songs are made, a product is read, a letter is sent and an inbox counted",
     )
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -67,5 +67,6 @@ def _site() -> DemoSite:
 
 def _allowed(site: DemoSite) -> Mapping[str, str]:
     """Pages on this machine are refused unless allowed."""
-    hosts = [host for host in os.environ.get("CALLBOARD_PAGES_ALLOWED_HOSTS", "").split(",") if host]
-    return {"CALLBOARD_PAGES_ALLOWED_HOSTS": ",".join([*hosts, site.host])}
+    names = ("CALLBOARD_PAGES_ALLOWED_HOSTS", "CALLBOARD_PRODUCTS_ALLOWED_HOSTS")
+    given = {name: [host for host in os.environ.get(name, "").split(",") if host] for name in names}
+    return {name: ",".join([*hosts, site.host]) for name, hosts in given.items()}

@@ -19,6 +19,7 @@ from ops.household import shortened
 _RECOMMENDATIONS = "select count(*) from pages.recommendation where page_id = %s"
 _LETTERS = "select provider, message_id from emails.email_log where about = %s and status = 'sent'"
 _COUNTS = "select folder, total, unread from inbox.count where client_id = %s order by folder"
+_PRODUCTS = "select name, price, currency, availability from products.product where shop_id = 'demo' and product_id = %s"
 _SONGS = "select number, status, url, error from orders.song_variant where order_id = %s order by number"
 
 
@@ -28,7 +29,7 @@ class DemoError(CallboardError):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An event of the demo: its id, the pipeline it starts, and the id of the page, order or client it is about."""
+    """An event of the demo: its id, the pipeline it starts, and the id of the page, order, product or client it is about."""
 
     event_id: str
     pipeline: Pipeline
@@ -78,7 +79,7 @@ def tell(out: Console, connection: Connection, told: Told, runs: Sequence[RunRow
 
 
 def results(connection: Connection, told: Told, data: Path) -> list[str]:
-    """What it was done for: recommendations, songs with their length, a letter, counts."""
+    """What it was done for: recommendations, songs with their length, a price, a letter, counts."""
     return _RESULTS[told.pipeline.name](connection, told, data)
 
 
@@ -106,6 +107,14 @@ def _counts(connection: Connection, told: Told, _data: Path) -> list[str]:
     return [f"{folder}: {total} messages, {unread} unread" for folder, total, unread in counts] or [
         "no messages"
     ]
+
+
+def _products(connection: Connection, told: Told, _data: Path) -> list[str]:
+    found = connection.execute(_PRODUCTS, (told.about,)).fetchall()
+    return [
+        f"{one_line(name)}: {price:.2f} {currency}, {stock.replace('_', ' ')}"
+        for name, price, currency, stock in found
+    ] or ["no product"]
 
 
 def _song(data: Path, number: int, state: str, url: str | None, error: str | None) -> str:
@@ -137,6 +146,7 @@ def _walked(told: Told, runs: Sequence[RunRow]) -> bool:
 _RESULTS = {
     "page-scan": _recommendations,
     "song-order": _songs,
+    "shop-products": _products,
     "purchase-confirmation": _letters,
     "inbox-counts": _counts,
 }

@@ -1,4 +1,4 @@
-"""`./ops/run --once`: from nothing to four complete chains, and again on what the first run left."""
+"""`./ops/run --once`: from nothing to five complete chains, and again on what the first run left."""
 
 import os
 import re
@@ -42,9 +42,10 @@ def test_from_nothing_and_again_after_a_kill_all_chains_complete(tmp_path: Path)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "page-scan complete" in first.stdout
     assert "song-order complete" in first.stdout
+    assert "Blue Vase: 12.50 EUR, in stock" in first.stdout
     assert "purchase-confirmation complete" in first.stdout
     assert "new: 3 messages, 3 unread" in first.stdout
-    assert len(set(TRACE.findall(first.stdout))) == 4
+    assert len(set(TRACE.findall(first.stdout))) == 5
     [letter] = (folder / "mail" / "new").iterdir()
     assert "Your order demo-" in letter.read_text()
     assert re.search(r"[1-9]\d* recommendations for http://127\.0\.0\.1", first.stdout)

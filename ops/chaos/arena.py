@@ -65,15 +65,14 @@ class Fleet:
         self.exits: list[int] = []
         """Statuses of those that ended although nobody had done anything to them."""
 
-    def start(self, options: Sequence[tuple[str, ...]], unawaited: Sequence[tuple[str, ...]] = ()) -> None:
-        """One worker for each tuple of options; returns when all consume, but for those whose part comes later. Raises
-        ChaosError."""
+    def start(self, options: Sequence[tuple[str, ...]]) -> None:
+        """One worker for each tuple of options; returns when all consume: a fault that meets one at its boot ends it, as it
+        should. Raises ChaosError."""
         self._workers = [(self._spawn(each), each) for each in options]
         for process, _ in self._workers:
             assert process.stdout is not None
             if process.stdout.readline() != "ready\n":
                 raise ChaosError(f"a worker did not start; its messages are in {self._log.name}")
-        self._workers += [(self._spawn(each), each) for each in unawaited]
         self._keeper.start()
 
     @property

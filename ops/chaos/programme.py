@@ -126,7 +126,7 @@ def attempt(trial: Trial, servers: Servers, folder: Path, say: Progress) -> Resu
         )
         if row.begins is not None:
             timekeeping.prepare(arena.database, row.begins)
-        arena.fleet.start(_options(trial, chance), _quarantine(trial))
+        arena.fleet.start([*_options(trial, chance), *_quarantine(trial)])
         load = Load(
             arena.publisher,
             arena.transport,

@@ -18,7 +18,7 @@ from broker.seldom import Seldom
 from broker.sizes import remark
 from broker.topology import Topology
 from broker.transports.base import Delivery
-from schemas import Envelope, Event, InvalidPayload, UnknownType, UnknownVersion, find, validate
+from schemas import Envelope, Event, InvalidPayload, UnknownType, UnknownVersion, find, normalise, validate
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +64,8 @@ class Reader:
             return park(
                 delivery, "too large" if isinstance(error, EventTooLargeError) else "undecodable", error
             )
+        if (fault := self._forged(delivery, message)) is not None:
+            return fault
         if isinstance(message, WakeUp):
             return Resume(message.run_id, message.wake, delivery.row_id)
         if delivery.queue == self._topology.recorder:
@@ -71,6 +73,24 @@ class Reader:
         if delivery.queue in self._topology.house_queues:
             return self._house(delivery, message)
         return self._claim(delivery, message)
+
+    def _forged(self, delivery: Delivery, message: Envelope | WakeUp) -> Park | None:
+        """A publisher's rights are to routing keys: what says another type behind an allowed key is no event of that type.
+
+        Only where the server vouches for the key. Wake-ups never come through the exchange of events.
+        """
+        if delivery.route is None or delivery.route[0] != self._topology.events:
+            return None
+        if isinstance(message, WakeUp):
+            wrong = UndecodableError(
+                "a wake-up does not come through the exchange of events", field="datacontenttype"
+            )
+            return park(delivery, "undecodable", wrong)
+        key = delivery.route[1]
+        if message.type in (key, normalise(key)) or delivery.queue == self._topology.dead:
+            return None
+        wrong = UndecodableError("type: is not the routing key that it was published with", field="type")
+        return park(delivery, "undecodable", wrong, message)
 
     def _claim(self, delivery: Delivery, envelope: Envelope) -> Intent:
         actor = self._broker.actor_of_queue(delivery.queue)
@@ -156,7 +176,9 @@ class Reader:
 
 
 def _parent(delivery: Delivery) -> UUID | None:
-    """The run that invoked it; what is no id was not written by us."""
+    """The run that invoked it, which sends straight to the queue; what is no id was not written by us."""
+    if delivery.route is not None and delivery.route[0]:
+        return None
     try:
         return UUID(delivery.headers[PARENT])
     except (KeyError, ValueError):

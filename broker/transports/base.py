@@ -31,7 +31,7 @@ class Delivery:
     Settling a delivery whose channel or holder is gone does nothing: the message has already gone back to its queue.
     """
 
-    __slots__ = ("body", "content_type", "headers", "queue", "redelivered", "row_id")
+    __slots__ = ("body", "content_type", "headers", "queue", "redelivered", "route", "row_id")
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Delivery:
         *,
         redelivered: bool = False,
         row_id: int | None = None,
+        route: tuple[str, str] | None = None,
     ) -> None:
         self.queue = queue
         self.body = body
@@ -50,6 +51,9 @@ class Delivery:
         self.redelivered = redelivered
         self.row_id = row_id
         """The row that the claim's own commit deletes (`postgres` transport), or None where `ack` settles."""
+        self.route = route
+        """The exchange and the routing key that it was published with, which the server vouches for: what RabbitMQ lets a user
+        publish, it judges by these. None on the `postgres` transport."""
 
     @property
     def alive(self) -> bool:

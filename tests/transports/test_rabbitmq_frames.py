@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika import frame, spec
 
-from broker.transports.rabbitmq.frames import publish_frames, read_arrival
+from broker.transports.rabbitmq.frames import Arrival, publish_frames, read_arrival
 from broker.transports.rabbitmq.settlements import Settlements
 
 NAMES = st.text(max_size=40)
@@ -41,7 +41,10 @@ def test_a_plain_delivery_of_the_server_is_read_whole(
     arrival = read_arrival(b"before" + wire + b"after", len("before"))
 
     assert arrival is not None
-    assert arrival == ("consumer", 7, redelivered, "a/b", headers, body, len("before") + len(wire))
+    end = len("before") + len(wire)
+    assert arrival == Arrival(
+        "consumer", 7, redelivered, "a/b", headers, body, end, exchange="an.exchange", key=key
+    )
 
 
 def test_half_a_delivery_is_left_alone() -> None:

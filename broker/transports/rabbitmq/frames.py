@@ -71,6 +71,8 @@ class Arrival(NamedTuple):
     headers: dict[str, str]
     body: bytes
     end: int
+    exchange: str
+    key: str
 
 
 def read_arrival(buffer: bytes, start: int) -> Arrival | None:
@@ -102,8 +104,19 @@ def _read_whole(buffer: bytes, start: int) -> Arrival | None:
     after = start + 12 + buffer[start + 11]
     tag, redelivered = _TAG.unpack_from(buffer, after)
     consumer = buffer[start + 12 : after].decode()
+    exchange = after + _TAG.size
+    key = exchange + 1 + buffer[exchange]
     content = buffer[body + 7 : end - 1] if body_bytes else b""
-    return Arrival(consumer, tag, bool(redelivered), *fields, content, end)
+    return Arrival(
+        consumer,
+        tag,
+        bool(redelivered),
+        *fields,
+        content,
+        end,
+        _text(buffer, exchange + 1, key),
+        _text(buffer, key + 1, key + 1 + buffer[key]),
+    )
 
 
 def _read_properties(buffer: bytes, at: int, flags: int) -> tuple[str, dict[str, str]] | None:

@@ -35,6 +35,7 @@ class RabbitmqDelivery(Delivery):
         self.queue = life.queue
         self.body, self.headers, self.content_type = arrival.body, arrival.headers, arrival.content_type
         self.redelivered, self.row_id = arrival.redelivered, None
+        self.route = (arrival.exchange, arrival.key)
         self._life, self._tag = life, arrival.tag
 
     @property
@@ -221,6 +222,8 @@ def _slow_arrival(method: Any, properties: Any, body: bytes) -> Arrival:
         headers,
         body,
         0,
+        method.exchange,
+        method.routing_key,
     )
 
 

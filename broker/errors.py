@@ -10,6 +10,7 @@
     │   └── EventTooLargeError    past the hard size limit
     ├── TransportUnavailableError the transport's server cannot be reached
     ├── PublishError              not confirmed: it may or may not have arrived, publish the same event again
+    │   └── PublishRefusedError   RabbitMQ does not let us: the same event again is refused again, until somebody gives the right
     ├── JournalError              a record was refused by PostgreSQL and is not committed
     ├── StepFailed                a step used up its own retries
     ├── InvokeFailed              an invoked run did not do it
@@ -66,6 +67,11 @@ class TransportUnavailableError(CallboardError):
 
 class PublishError(CallboardError):
     """The hand-over was not confirmed: the event may or may not have arrived. Publishing it again is safe: its id is kept."""
+
+
+class PublishRefusedError(PublishError):
+    """The user we connect as may not publish this type. It has not arrived, and is kept nowhere: a right that is lacking is for
+    a person to give, not to be got around by way of the outbox."""
 
 
 class JournalError(CallboardError):

@@ -12,7 +12,7 @@ from psycopg import sql
 from broker.borrowed import Borrowed, borrowed_cursor
 from broker.codec import encode
 from broker.database import Database
-from broker.errors import EventTooLargeError, PublishError
+from broker.errors import EventTooLargeError, PublishError, PublishRefusedError
 from broker.journal.intents import Outgoing
 from broker.middleware.trace import Trace
 from broker.outbox import store
@@ -53,8 +53,9 @@ class Publisher:
         event. With `delay` it waits as a row. `time` is the event's own, if it is not now. Publishing the same (source, id)
         again starts nothing twice.
 
-        Raises PublishError when nothing durable could be reached (publish the same id again), EventTooLargeError past the hard
-        limit, ConfigurationError for a `connection` without a transaction or without psycopg.
+        Raises PublishError when nothing durable could be reached (publish the same id again), PublishRefusedError where our user
+        of RabbitMQ may not publish this type, EventTooLargeError past the hard limit, ConfigurationError for a `connection`
+        without a transaction or without psycopg.
         """
         return self.publish_many(
             [event], ids=[id or str(uuid7())], delay=delay, subject=subject, time=time, connection=connection
@@ -126,6 +127,8 @@ class Publisher:
     def _send(self, outgoing: Sequence[Outgoing]) -> None:
         try:
             self.transport.publish([out.message for out in outgoing]).result(CONFIRM_SECONDS)
+        except PublishRefusedError:
+            raise
         except (PublishError, TimeoutError) as error:
             log.warning("published_to_outbox", events=len(outgoing), reason=str(error))
             self._store_alone(outgoing, error)

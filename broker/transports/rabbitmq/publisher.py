@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from pika import spec
 
-from broker.errors import CallboardError, PublishError, TransportUnavailableError
+from broker.errors import CallboardError, PublishError, PublishRefusedError, TransportUnavailableError
 from broker.topology import Topology
 from broker.transports.base import WireMessage
 from broker.transports.rabbitmq.connection import Channel, Connection
@@ -26,6 +26,7 @@ from broker.transports.rabbitmq.declaration import declare_again
 from broker.transports.rabbitmq.errand import Errand
 from broker.transports.rabbitmq.frames import publish_frames
 from broker.transports.rabbitmq.link import describe
+from broker.transports.rabbitmq.refused import Refused, read_refusal
 from broker.transports.rabbitmq.window import Batch, Window
 
 log = structlog.get_logger(__name__)
@@ -226,6 +227,9 @@ class Publisher:
         self._collect()
 
     def _channel_closed(self, _: Channel, error: Exception) -> None:
+        refused = read_refusal(error)
+        if refused is not None and self._window is not None:
+            self._refuse(self._window, refused)
         self._drop(f"channel closed: {describe(error)}")
 
     def _confirmed(self, window: Window, method: Any) -> None:
@@ -253,6 +257,12 @@ class Publisher:
                 batch,
                 PublishError(f"{where} was returned by RabbitMQ: {method.reply_text}, nobody listens there"),
             )
+
+    def _refuse(self, window: Window, refused: Refused) -> None:
+        """Only what may not be published; what flew beside it is tried again by whoever handed it over."""
+        batches = window.flying if refused.key is None else window.batches_to(refused.key, direct=False)
+        for batch in list(batches):
+            self._end(batch, PublishRefusedError(str(refused)))
 
     def _drop(self, reason: str) -> None:
         self._end_window(reason)

@@ -4,7 +4,7 @@ Dead is a worker whose session lock is free at two looks and whose last heartbea
 heartbeat (or the server's start, if later) is older than the lease: stopped, cut off, or gone while PostgreSQL was down.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from broker.journal.records import write_records
 from broker.journal.resumes import read_runs
 from broker.journal.turns import run_alone
 from broker.outbox import store
+from broker.seldom import Seldom
 from broker.transports.postgres import RELEASE_HELD
 
 log = structlog.get_logger(__name__)
@@ -27,14 +28,19 @@ select w.id, w.name, w.lock_key, w.heartbeat_at > pg_postmaster_start_time(),
        greatest(w.heartbeat_at, pg_postmaster_start_time()) < clock_timestamp() - %s::interval
 from worker w where w.id <> %s"""
 
+# A session of a role that is not ours is refused with an error: it would end the sweep, and with it every timer.
+_MAY_END = (
+    "(pg_has_role(a.usesysid, 'usage') or (pg_has_role('pg_signal_backend', 'usage') and not r.rolsuper))"
+)
+
 # A leader that is stopped or cut off keeps its lock as long as its session: the others end that session.
-_DEPOSE = """
-select pg_terminate_backend(a.pid)
-from pg_locks l join pg_stat_activity a on a.pid = l.pid
+_DEPOSE = f"""
+select case when {_MAY_END} then pg_terminate_backend(a.pid) end
+from pg_locks l join pg_stat_activity a on a.pid = l.pid join pg_roles r on r.oid = a.usesysid
      join worker w on a.application_name = %(label)s || ' keeper ' || w.name
 where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and a.datname = current_database()
   and l.classid = (%(key)s::bigint >> 32)::int::oid and l.objid = (%(key)s::bigint & 4294967295)::oid
-  and greatest(w.heartbeat_at, pg_postmaster_start_time()) < clock_timestamp() - %(lease)s::interval"""
+  and greatest(w.heartbeat_at, pg_postmaster_start_time()) < clock_timestamp() - %(lease)s::interval"""  # noqa: S608  constants
 _FREE = "select pg_try_advisory_lock(%s)"
 _UNLOCK = "select pg_advisory_unlock(%s)"
 
@@ -56,10 +62,11 @@ _GONE = "delete from worker where id = %s"
 # For a moment they are this leader's, so that their end is recorded like any other.
 _HOLD_SPENT = "update run set status = 'running', wake = null, due_at = null where id = any(%s)"
 # Only sessions of this database and namespace: others may have a worker of the same name.
-_TERMINATE = """
-select pg_terminate_backend(pid) from pg_stat_activity
-where datname = current_database() and starts_with(application_name, %(label)s || ' ')
-  and right(application_name, length(%(name)s) + 1) = ' ' || %(name)s and pid <> pg_backend_pid()"""
+_TERMINATE = f"""
+select case when {_MAY_END} then pg_terminate_backend(a.pid) end
+from pg_stat_activity a join pg_roles r on r.oid = a.usesysid
+where a.datname = current_database() and starts_with(a.application_name, %(label)s || ' ')
+  and right(a.application_name, length(%(name)s) + 1) = ' ' || %(name)s and a.pid <> pg_backend_pid()"""  # noqa: S608  constants
 
 
 class Takeover:
@@ -75,6 +82,7 @@ class Takeover:
         self._crash_limit = crash_limit
         self._bury = bury
         self._suspects: set[UUID] = set()
+        self._said = Seldom()
 
     def sweep(self, connection: Connection) -> int:
         """Take over every worker found dead; returns how many runs were freed. Raises psycopg errors."""
@@ -86,7 +94,8 @@ class Takeover:
             if expired or (free and id in self._suspects):
                 if expired:
                     # First, or its half-done transactions keep the row locks that the takeover needs.
-                    connection.execute(_TERMINATE, {"label": self._label, "name": name})
+                    ended = connection.execute(_TERMINATE, {"label": self._label, "name": name}).fetchall()
+                    self._tell_kept(name, ended)
                 freed += self._take(connection, id, "lease" if expired else "lock")
             elif free:
                 suspects.add(id)
@@ -107,9 +116,20 @@ class Takeover:
         """End the session of a leader whose heartbeat is older than the lease; True if there was one. Raises psycopg errors."""
         facts = {"label": self._label, "key": leader_lock, "lease": self._lease}
         deposed = connection.execute(_DEPOSE, facts).fetchall()
+        if deposed and self._tell_kept("leader", deposed):
+            return False
         if deposed:
             log.warning("leader_deposed")
         return bool(deposed)
+
+    def _tell_kept(self, name: str, ended: Sequence[TupleRow]) -> bool:
+        """Whether some could not be ended: they are of another role, and keep their locks until they end by themselves."""
+        kept = sum(done is None for (done,) in ended)
+        if kept and self._said.due(name):
+            log.error(
+                "sessions_of_another_role", worker=name, sessions=kept, fix="let all workers use one login"
+            )
+        return bool(kept)
 
     def _lock_is_free(self, connection: Connection, lock_key: int) -> bool:
         if not _one(connection.execute(_FREE, (lock_key,)).fetchone()):

@@ -5,14 +5,15 @@ The text below a field is what `callboard settings --page` and ops/docs/settings
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from broker.database import Database
 from broker.environment import EnvironmentSettings
 from broker.errors import ConfigurationError
+from broker.links import plain
 
 
 class Settings(EnvironmentSettings):
@@ -30,6 +31,9 @@ class Settings(EnvironmentSettings):
     rabbitmq_api: SecretStr = SecretStr("")
     """Address of RabbitMQ's management plugin with an administrator's name and password, `http://admin:…@host:15672`. For
     `callboard setup rabbitmq`, and for `callboard doctor` to look at users; nothing else needs it."""
+    require_tls: bool = False
+    """Refuse addresses of PostgreSQL and RabbitMQ that do not insist on an encrypted link to a verified server: `amqps://`,
+    `https://`, and `sslmode=verify-full` (or `verify-ca`) in each DSN. Those on this machine may be plain."""
     namespace: str = Field(default="callboard", pattern=r"^[a-z][a-z0-9_]{0,40}$")
     """Prefix of exchanges and house queues, and the name of the engine's schema. Actors' queues carry it too, unless it is
     the default. Domain tables do not: a namespace whose domains keep tables needs a database of its own."""
@@ -102,6 +106,24 @@ class Settings(EnvironmentSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @model_validator(mode="after")
+    def _refuse_plain(self) -> Self:
+        if not self.require_tls:
+            return self
+        direct = self.database_direct_url.get_secret_value() if self.database_direct_url else ""
+        dsns = (
+            ("CALLBOARD_DATABASE_URL", self.database_url.get_secret_value()),
+            ("CALLBOARD_DATABASE_DIRECT_URL", direct),
+        )
+        urls = [("CALLBOARD_BROKER_URL", url) for url in self.broker_urls]
+        urls.append(("CALLBOARD_RABBITMQ_API", self.rabbitmq_api.get_secret_value()))
+        if wanting := plain(dsns, urls):
+            raise ValueError(
+                f"{', '.join(dict.fromkeys(wanting))}: CALLBOARD_REQUIRE_TLS is on, and this link may be plain: give amqps://, "
+                "https:// or ?sslmode=verify-full"
+            )
+        return self
 
     @property
     def broker_urls(self) -> tuple[str, ...]:

@@ -14,6 +14,32 @@ from broker.logs import redact
 _BEFORE_THE_REASON = re.compile(r"^.*(?:failed: |\[Errno -?\d+\] )")
 
 
+_NO_REASON = (
+    "Is the server running",
+    "Multiple connection",
+    "- host",
+    "This probably means",
+    "before or while processing",
+)
+"""How lines begin that libpq writes below its reason."""
+# What libpq says of an encrypted link that it refuses; its own advice is to switch the check off.
+_TLS_ADVICE = (
+    ("does not match host name", "connect by a name that the certificate holds"),
+    (
+        "certificate verify failed",
+        "name the authority that has signed the server's certificate with sslrootcert=",
+    ),
+    ("root certificate file", "name the file of the authority with sslrootcert="),
+    (
+        "does not support SSL",
+        "switch encryption on at the server (ssl = on); the link would be plain without",
+    ),
+    ("certificate required", "the server asks for a certificate of ours: name it with sslcert= and sslkey="),
+    ("requires a valid client certificate", "name our certificate with sslcert= and sslkey="),
+    (", no encryption", "the server takes encrypted links only: add sslmode=verify-full"),
+)
+
+
 class UnreachableError(CallboardError):
     """A server of ours does not answer; the message names it and what to look at."""
 
@@ -45,13 +71,14 @@ def unreachable(settings: Settings, error: psycopg.Error) -> UnreachableError:
 
 
 def reason_of(error: BaseException) -> str:
-    """The last line of an error, which is libpq's reason; redacted."""
+    """The last line of an error, which is libpq's reason; redacted. For an encrypted link also what to do."""
+    if isinstance(error, psycopg.OperationalError):
+        for words, advice in _TLS_ADVICE:
+            for line in redact(str(error)).splitlines():
+                if words in line:
+                    return f"{_BEFORE_THE_REASON.sub('', line).strip()}: {advice}"
     lines = [line.strip() for line in redact(str(error)).splitlines() if line.strip()]
-    told = [
-        line
-        for line in lines
-        if not line.startswith(("Is the server running", "Multiple connection", "- host"))
-    ]
+    told = [line for line in lines if not line.startswith(_NO_REASON)]
     text = (told or lines or [type(error).__name__])[-1]
     return _BEFORE_THE_REASON.sub("", text) or text
 

@@ -12,6 +12,7 @@ from broker import Settings
 from broker.broker import CallboardBroker
 from broker.errors import CallboardError
 from broker.history import WorkerRow, workers
+from broker.links import is_here
 from broker.topology import Topology, topology
 from ops.boot import App, load
 from ops.doctor import rabbit
@@ -82,10 +83,10 @@ def admitted(settings: Settings) -> Generator[Patient]:
 def on_this_machine(settings: Settings) -> bool:
     """Whether the database is here: a socket or a loopback address."""
     try:
-        host = str(conninfo_to_dict(settings.database_url.get_secret_value()).get("host") or "/")
+        parts = conninfo_to_dict(settings.database_url.get_secret_value())
     except psycopg.ProgrammingError:
         return True
-    return host.startswith(("/", "127.")) or host in ("localhost", "::1")
+    return is_here(str(parts.get("hostaddr") or parts.get("host") or ""))
 
 
 def _load(patient: Patient) -> None:

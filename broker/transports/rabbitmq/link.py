@@ -1,11 +1,9 @@
 """pika's connection, with its settings, its errors in words, and a short way for plain deliveries. All of pika's private side is
 here and in `connection.py`."""
 
-import ssl
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pika
 import pika.exceptions
@@ -13,6 +11,7 @@ from pika import frame
 from pika.adapters.utils import connection_workflow
 
 from broker.errors import ConfigurationError
+from broker.transports.rabbitmq.encryption import encryption, explained, without_files
 from broker.transports.rabbitmq.frames import Arrival, read_arrival
 
 CONNECT_TIMEOUT = 5.0
@@ -25,9 +24,6 @@ UNANSWERED_MILLISECONDS = 10_000
 """TCP_USER_TIMEOUT. pika's own heartbeat needs 12.9 s at 2 s and 15 to 30 s at 10 s to see a black hole."""
 RECEIVE_BYTES = 65_536
 """pika reads 4096 at a time: one delivery in ten would be split, and sixteen calls made instead of one."""
-
-OURS = frozenset({"cacertfile", "certfile", "keyfile"})
-"""Parameters of an `amqps://` address, as RabbitMQ's own clients name them."""
 
 Server = Any
 """pika.URLParameters."""
@@ -45,9 +41,9 @@ def parse_servers(urls: Sequence[str], *, name: str, heartbeat: timedelta) -> tu
 def _parse_server(url: str, name: str, heartbeat: timedelta) -> Server:
     if not url.startswith(("amqp://", "amqps://")):
         raise ConfigurationError("a RabbitMQ url begins with amqp:// or amqps://")
-    encrypted = encryption(url) if url.startswith("amqps://") else None
+    encrypted = encryption(url)
     try:
-        server: Server = pika.URLParameters(_without(url, OURS))
+        server: Server = pika.URLParameters(without_files(url))
     except (ValueError, TypeError):
         raise ConfigurationError("a RabbitMQ url reads amqp://user:password@host:port/vhost") from None
     if encrypted is not None:
@@ -60,35 +56,6 @@ def _parse_server(url: str, name: str, heartbeat: timedelta) -> Server:
     return server
 
 
-def encryption(url: str) -> ssl.SSLContext:
-    """How an `amqps://` address is spoken to: the server's certificate must be good for its host, by the system's authorities or
-    by `?cacertfile=`; `certfile=` and `keyfile=` are our own. The names are RabbitMQ's (its URI query parameters); no parameter
-    switches a check off. Raises ConfigurationError for a file that cannot be used, and for a parameter that would."""
-    given = dict(parse_qsl(urlsplit(url).query))
-    if refused := {"ssl_options", "verify"} & given.keys():
-        raise ConfigurationError(
-            f"amqps: {sorted(refused)[0]} is not taken: certificates are always verified; name your authority with cacertfile="
-        )
-    authority, ours, key = given.get("cacertfile"), given.get("certfile"), given.get("keyfile")
-    try:
-        context = ssl.create_default_context(cafile=authority)
-        if ours:
-            context.load_cert_chain(ours, key)
-    except OSError as error:
-        names = ", ".join(file for file in (authority, ours, key) if file)
-        raise ConfigurationError(
-            f"amqps: {names} cannot be used ({type(error).__name__}): give readable PEM files"
-        ) from None
-    return context
-
-
-def _without(url: str, names: frozenset[str]) -> str:
-    """pika refuses parameters that it does not know."""
-    parts = urlsplit(url)
-    query = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] not in names])
-    return urlunsplit(parts._replace(query=query))
-
-
 def describe(error: BaseException) -> str:
     """The innermost reason in one line, without what pika wraps around it."""
     if isinstance(error, connection_workflow.AMQPConnectionWorkflowFailed):
@@ -99,7 +66,7 @@ def describe(error: BaseException) -> str:
             return describe(inner)
     if isinstance(error, pika.exceptions.ConnectionClosed | pika.exceptions.ChannelClosed):
         return f"{error.reply_code} {error.reply_text}"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return explained(f"{type(error).__name__}: {error}") if str(error) else type(error).__name__
 
 
 class Link(_SelectConnection):  # type: ignore[misc]  # untyped upstream

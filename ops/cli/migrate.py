@@ -12,7 +12,8 @@ from rich.progress import track
 from broker import Settings
 from broker.migrate import Migration, Phase, State, meant, older_workers, state, told_older
 from broker.migrate import migrate as apply
-from ops.boot import load
+from ops.access import postgres as access
+from ops.boot import App, load
 from ops.cli.screen import Cell, console, errors, table
 from ops.cli.session import settings_of_command
 from ops.migration_notes import locks_of, purpose_of
@@ -46,7 +47,8 @@ def migrate(
     Without --phase, post migrations are left as long as an older worker lives.
     """
     settings = settings_of_command()
-    migrations = load(settings).migrations(settings.namespace)
+    loaded = load(settings)
+    migrations = loaded.migrations(settings.namespace)
     wanted: Phase | None = None if phase is None else "pre" if phase is When.pre else "post"
     try:
         if plan or check:
@@ -57,10 +59,19 @@ def migrate(
             raise typer.Exit(int(check and bool(todo or found.changed)))
         done = apply(settings.database, migrations, _watched, phase=wanted, lease=settings.lease)
         found = state(settings.database, migrations)
+        if done:
+            _grant_again(settings, loaded)
     except psycopg.OperationalError as error:
         raise unreachable(settings, error) from error
     _show(done, "applied")
     _remark(settings, found, found.pending)
+
+
+def _grant_again(settings: Settings, loaded: App) -> None:
+    """What has just been made is for the roles, too, where an installation has them."""
+    with settings.database.once("migrate") as connection:
+        if not access.missing(connection, settings.namespace):
+            access.apply(connection, settings.namespace, [name for name, _ in loaded.domains])
 
 
 def _watched(todo: Sequence[Migration]) -> Iterable[Migration]:

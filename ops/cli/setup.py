@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import typer
 
@@ -65,7 +65,7 @@ def rabbitmq(
         if plan:
             return
         if fresh:
-            password = password_file.read_text().strip() if password_file else secrets.token_urlsafe(24)
+            password = _password(password_file)
             api.set_password(name, password)
             if password_file is None:
                 out.print(_address(url, name, password), soft_wrap=True)
@@ -80,8 +80,10 @@ def postgres(
         typer.Argument(metavar="[LOGIN]", help="A login to make, a member of the role that --as names."),
     ] = None,
     role: Annotated[
-        Literal["worker", "publisher", "reader"] | None, typer.Option("--as", help="What the login is for.")
+        Literal["worker", "web", "service", "publisher", "reader"] | None,
+        typer.Option("--as", help="What the login is for."),
     ] = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Give it a new password.")] = False,
     password_file: Annotated[
         Path | None, typer.Option("--password-file", help="Its password, instead of one by chance.")
     ] = None,
@@ -89,16 +91,21 @@ def postgres(
 ) -> None:
     """Give the group roles of this namespace their rights, and make a login that is a member of one. May be repeated.
 
-    Call it as the owner of the tables, who may make roles; again after a migration that brings a new domain. A login that
-    is there gets a new password.
+    Call it as the owner of the tables, who may make roles. `callboard migrate` gives the rights again to roles that are there.
+    A password by chance is printed once.
     """
     if (login is None) != (role is None):
         raise CallboardError("say LOGIN and --as together: who it is, and what it is for")
+    if login is None and (rotate or password_file is not None):
+        raise CallboardError("say LOGIN and --as: whose password it is to be")
     settings = settings_of_command()
     domains = [name for name, _ in loaded(settings).domains]
     namespace = settings.namespace
     with connected(settings) as connection:
         new = access.missing(connection, namespace)
+        fresh = login is not None and (
+            rotate or password_file is not None or not access.has_login(connection, login)
+        )
         out = console()
         out.print(
             facts(
@@ -110,6 +117,7 @@ def postgres(
                         "login",
                         f"{login}, a member of {access.name_of(role, namespace)}" if login and role else None,
                     ),
+                    ("password", ("new" if fresh else "as it is") if login else None),
                 ]
             )
         )
@@ -117,11 +125,24 @@ def postgres(
             return
         access.apply(connection, namespace, domains)
         if login is not None and role is not None:
-            password = password_file.read_text().strip() if password_file else secrets.token_urlsafe(24)
-            access.add_login(connection, login, role, namespace, password)
-            if password_file is None:
+            password = _password(password_file) if fresh else None
+            access.add_login(connection, login, role, namespace, domains, password)
+            if password is not None and password_file is None:
                 out.print(f"password of {login}: {password}", soft_wrap=True)
     out.print("granted", style="green")
+
+
+def _password(file: Path | None) -> str:
+    """The file's, or one by chance. Raises CallboardError for a file that holds none."""
+    if file is None:
+        return secrets.token_urlsafe(24)
+    try:
+        password = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CallboardError(f"{file} cannot be read: {type(error).__name__}") from None
+    if not password:
+        raise CallboardError(f"{file} is empty: write the password into it")
+    return password
 
 
 def _found(api: Management, name: str, exchange: str) -> Account | None:
@@ -153,6 +174,9 @@ def _told(found: Account | None, wanted: Rights, *, fresh: bool) -> list[tuple[s
 
 
 def _address(url: str, name: str, password: str) -> str:
+    """Without our own certificate, which is not theirs."""
     parts = urlsplit(url)
     place = parts.netloc.rpartition("@")[2]
+    query = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] not in ("certfile", "keyfile")])
+    parts = parts._replace(query=query)
     return parts._replace(netloc=f"{quote(name, safe='')}:{password}@{place}").geturl()

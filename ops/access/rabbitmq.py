@@ -1,7 +1,10 @@
 """Who may do what in RabbitMQ, over its management API.
 
-worker     declares, writes and reads what is the house's: its exchanges, its actors' queues
+worker     declares, writes and reads what is the house's: its exchanges, its actors' queues; and wakes runs up, which it
+           sends straight to a queue
 publisher  writes to the exchange of events, with the routing keys of its own types; declares and reads nothing
+
+Whoever may send straight to queues reaches all of them in the virtual host: give Callboard one of its own.
 """
 
 import re
@@ -15,9 +18,13 @@ import httpx
 
 from broker.errors import ConfigurationError, TransportUnavailableError
 from broker.topology import DEFAULT_NAMESPACE, Topology
+from broker.transports.rabbitmq.encryption import encryption, explained
 
 Role = Literal["worker", "publisher"]
 NOTHING = "^$"
+STRAIGHT = "amq.default"
+"""What permissions call the exchange without a name, which leads to each queue by its name. Wake-ups go that way: without it
+no retry, sleep or postponed run would ever go on."""
 TIMEOUT_SECONDS = 10.0
 NOT_FOUND = 404
 
@@ -51,8 +58,29 @@ def rights_of(role: Role, topology: Topology, types: Iterable[str] = ()) -> Righ
     rooms = {topology.namespace}
     if topology.namespace == DEFAULT_NAMESPACE:
         rooms |= {queue.partition(".")[0] for queue in topology.queues}
-    ours = rf"^({'|'.join(re.escape(room) for room in sorted(rooms))})\..*$"
-    return Rights(ours, ours, ours)
+    ours = rf"({'|'.join(re.escape(room) for room in sorted(rooms))})\..*"
+    return Rights(f"^{ours}$", f"^({ours}|{re.escape(STRAIGHT)})$", f"^{ours}$")
+
+
+def may(pattern: str, name: str) -> bool:
+    """RabbitMQ's patterns are searched for; the empty one fits nothing. One that cannot be read is taken to fit."""
+    try:
+        return bool(pattern) and re.search(pattern, name) is not None
+    except re.error:
+        return True
+
+
+def lacking(rights: Rights | None, topology: Topology) -> list[str]:
+    """What of a worker's part these rights do not cover, in words; empty for one that may work."""
+    exchanges = (topology.events, topology.alternate_exchange, topology.dead_letter_exchange)
+    names = (*exchanges, *topology.house_queues, *topology.queues)
+    given = rights or Rights("", "", "")
+    wanted = (
+        ("declare", given.configure, names),
+        ("write to", given.write, (*names, STRAIGHT)),
+        ("read from", given.read, names),
+    )
+    return [f"{verb} {name}" for verb, pattern, things in wanted for name in things if not may(pattern, name)]
 
 
 @dataclass(slots=True)
@@ -113,9 +141,8 @@ class Management:
         try:
             answer = self.http.request(method, f"/api/{path}", json=body)
         except httpx.HTTPError as error:
-            raise TransportUnavailableError(
-                f"{self.http.base_url} does not answer: {type(error).__name__}"
-            ) from None
+            told = explained(str(error)) if "SSL" in str(error) else type(error).__name__
+            raise TransportUnavailableError(f"{self.http.base_url} does not answer: {told}") from None
         if answer.status_code in (401, 403):
             raise ConfigurationError(
                 f"{self.http.base_url} does not let us: name a user with the tag administrator in CALLBOARD_RABBITMQ_API"
@@ -129,17 +156,18 @@ class Management:
 
 @contextmanager
 def managed(api: str, vhost: str) -> Generator[Management]:
-    """`api` is an address with a name and a password: `http://admin:secret@127.0.0.1:15672`. Raises ConfigurationError."""
+    """`api` is an address with a name and a password: `http://admin:secret@127.0.0.1:15672`, or `https://…`, with the parameters
+    of an `amqps://` address. Raises ConfigurationError."""
     parts = urlsplit(api)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(
             "CALLBOARD_RABBITMQ_API reads http://administrator:password@host:15672, the address of the management plugin"
         )
-    port = f":{parts.port}" if parts.port else ""
     with httpx.Client(
-        base_url=f"{parts.scheme}://{parts.hostname}{port}",
-        auth=(parts.username or "", parts.password or ""),
+        base_url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
+        auth=(unquote(parts.username or ""), unquote(parts.password or "")),
         timeout=TIMEOUT_SECONDS,
+        verify=encryption(api) or True,
     ) as http:
         yield Management(http, vhost)
 

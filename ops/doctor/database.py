@@ -7,6 +7,7 @@ import psycopg
 
 from broker import Settings
 from broker.migrate import pending
+from ops.access.postgres import ROLES, name_of
 from ops.doctor.finding import Remark, Remarks, fail, ok, rough, some, warn
 from ops.doctor.patient import Patient
 from ops.reach import reason_of
@@ -20,12 +21,15 @@ _ITS_TIME = "select clock_timestamp()"
 _RIGHTS = """
 select current_user, has_database_privilege(current_database(), 'create'), n.oid is null or has_schema_privilege(n.oid, 'usage'),
        n.oid is null or has_schema_privilege(n.oid, 'create'),
-       has_function_privilege('pg_terminate_backend(integer, bigint)', 'execute')
+       has_function_privilege('pg_terminate_backend(integer, bigint)', 'execute'),
+       (select array_agg(rolname::text) from pg_roles
+        where rolname = any(%(roles)s) and pg_has_role(oid, 'member')
+          and not (select rolsuper from pg_roles where rolname = current_user))
 from (select to_regnamespace(%(schema)s) as oid) n"""
 _UNWRITABLE = """
-select coalesce(array_agg(relname::text order by relname), '{}')
+select coalesce(array_agg(oid::regclass::text order by relname), '{}')
 from pg_class
-where relnamespace = to_regnamespace(%(schema)s) and relkind in ('r', 'p')
+where relnamespace = any(select to_regnamespace(name) from unnest(%(schemas)s::text[]) as name) and relkind in ('r', 'p')
   and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
            and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete'))"""
 _STRANGERS = """
@@ -61,14 +65,23 @@ def clock(patient: Patient) -> Remarks:
 
 
 def permissions(patient: Patient) -> Remarks:
+    """Of the role that we connect as: whether a worker could do its part with it, unless it is one that is for less."""
+    namespace = patient.settings.namespace
     facts: dict[str, object] = {
-        "schema": _quoted(patient.settings.namespace),
+        "schema": _quoted(namespace),
+        "schemas": [_quoted(name) for name in (namespace, *(name for name, _ in patient.app.domains))],
         "label": patient.settings.database.label,
+        "roles": [name_of(each, namespace) for each in ROLES],
     }
-    user, create, use, make, terminate = patient.one(_RIGHTS, facts)
-    namespace, role = patient.settings.namespace, f"role {user}"
+    user, create, use, make, terminate, member_of = patient.one(_RIGHTS, facts)
+    role = f"role {user}"
+    ours = member_of if isinstance(member_of, list) else []
+    worker = name_of("worker", namespace)
+    if ours and worker not in ours:
+        yield ok(f"{role} is a member of {some(ours)}, which no worker is to use")
+        return
     wrong = list[Remark]()
-    if not (create or (use and make and "tables" not in patient.trouble)):
+    if not ours and not (create or (use and make and "tables" not in patient.trouble)):
         wrong.append(
             warn(f"{role} may not create schemas", "migrate with a role that may: grant create on database")
         )
@@ -79,7 +92,10 @@ def permissions(patient: Patient) -> Remarks:
     (tables,) = patient.one(_UNWRITABLE, facts)
     if isinstance(tables, list) and tables:
         wrong.append(
-            fail(f"{role} may not write {some(tables)}", "grant select, insert, update, delete on them")
+            fail(
+                f"{role} may not write {some(tables)}",
+                "`callboard setup postgres`, as their owner, gives a worker's rights",
+            )
         )
     (strangers,) = patient.one(_STRANGERS, facts)
     if not terminate or strangers:
@@ -90,7 +106,7 @@ def permissions(patient: Patient) -> Remarks:
                 "let all workers use one role, or grant pg_signal_backend; and execute on pg_terminate_backend",
             )
         )
-    yield from wrong or [ok(f"{role} may create, write and end its own sessions")]
+    yield from wrong or [ok(f"{role} may {'' if ours else 'create, '}write and end its own sessions")]
 
 
 def schema(patient: Patient) -> Remarks:

@@ -9,7 +9,7 @@ from pika.exceptions import AMQPError
 
 from broker import ConfigurationError, load_settings
 from broker.errors import CallboardError
-from ops.doctor import database, environment, links, queues, software, work
+from ops.doctor import database, environment, links, queues, roles, software, users, work
 from ops.doctor.finding import Finding, Remarks, Report
 from ops.doctor.patient import Patient, admitted
 from ops.reach import reason_of
@@ -36,12 +36,13 @@ CHECKS = (
     Check("rabbitmq", software.rabbitmq),
     Check("clock", database.clock, ("postgresql",)),
     Check("permissions", database.permissions, ("postgresql",)),
+    Check("roles", roles.roles, ("tables",)),
     Check("schema", database.schema, ("postgresql",)),
     Check("sessions", database.sessions, ("postgresql",)),
     Check("connections", database.connections, ("postgresql",)),
     Check("database-link", links.postgresql, ("postgresql",)),
     Check("broker-link", links.rabbitmq, ("rabbitmq",)),
-    Check("broker-users", links.users, ("rabbitmq",)),
+    Check("broker-users", users.users, ("rabbitmq",)),
     Check("exchanges", queues.exchanges, ("rabbitmq",)),
     Check("queues", queues.queues, ("rabbitmq",)),
     Check("bindings", queues.bindings, ("tables",)),

@@ -1,17 +1,20 @@
 """Publish from a service that has nothing but this package: over HTTP with the standard library, over AMQP with pika."""
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from schemas import Envelope, Event, wrap
 
 
 class PublishError(Exception):
-    """It may or may not be kept: publish the same id again. `status` is the answer's, 0 without one; `answer` what it said."""
+    """It may or may not be kept: publish the same id again. `status` is the answer's, 0 without one; `answer` what it said. After
+    401 or 403 it is not kept: a right is lacking."""
 
     def __init__(self, message: str, status: int = 0, answer: str = "") -> None:
         super().__init__(message)
@@ -62,29 +65,55 @@ class AmqpPublisher:
     """Needs pika: install the extra `amqp`. One connection a call: for a service that publishes often, keep one of your own."""
 
     url: str
+    """`amqp://…`, or `amqps://…`, whose server is verified by the authority that `?cacertfile=` names, or by the system's;
+    `certfile=` and `keyfile=` are a certificate of your own."""
     source: str
     exchange: str = "callboard.events"
 
     def publish(self, event: Event, *, id: str | None = None, subject: str | None = None) -> str:
         """The event's id, once the broker has confirmed it. Raises PublishError."""
         import pika
-        from pika.exceptions import AMQPError
+        from pika.exceptions import AMQPError, ChannelClosedByBroker
 
         envelope = wrap(event, source=self.source, id=id, subject=subject)
         properties = pika.BasicProperties(
             content_type="application/json", delivery_mode=2, headers=_headers(envelope)
         )
         try:
-            connection = pika.BlockingConnection(pika.URLParameters(self.url))
+            connection = pika.BlockingConnection(_parameters(self.url))
             try:
                 channel = connection.channel()
                 channel.confirm_delivery()
                 channel.basic_publish(self.exchange, envelope.type, envelope.data, properties, mandatory=True)
             finally:
                 connection.close()
+        except ChannelClosedByBroker as error:
+            # Such as 403, which names the type and the user: this user may not publish it.
+            told = f"{error.reply_code} {error.reply_text}"
+            raise PublishError(f"refused by RabbitMQ: {told}", error.reply_code, told) from error
         except (AMQPError, OSError) as error:
             raise PublishError(f"not confirmed by RabbitMQ: {type(error).__name__}") from error
         return envelope.id
+
+
+def _parameters(url: str) -> Any:
+    """pika's, with the files of an encrypted link, which it does not read. Raises ValueError for files of a link that is none."""
+    import pika
+
+    parts = urlsplit(url)
+    given = dict(parse_qsl(parts.query))
+    authority, certificate, key = (given.pop(name, None) for name in ("cacertfile", "certfile", "keyfile"))
+    parameters: Any = pika.URLParameters(urlunsplit(parts._replace(query=urlencode(given))))
+    if parts.scheme == "amqps":
+        context = ssl.create_default_context(cafile=authority)
+        if certificate:
+            context.load_cert_chain(certificate, key)
+        parameters.ssl_options = pika.SSLOptions(context, parameters.host)
+    elif authority or certificate or key:
+        raise ValueError(
+            "cacertfile=, certfile= and keyfile= are for amqps://, and this address is not encrypted"
+        )
+    return parameters
 
 
 def _structured(envelope: Envelope) -> dict[str, Any]:

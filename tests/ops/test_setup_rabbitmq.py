@@ -23,6 +23,8 @@ from broker.migrate import migrate
 from broker.testing import Stage
 from broker.transports.rabbitmq import RabbitmqTransport
 from ops.boot import load, make_broker
+from ops.contract.publisher import AmqpPublisher
+from ops.contract.publisher import PublishError as ContractError
 from ops.embedded.rabbitmq import EmbeddedRabbit
 from schemas import Event, uuid7, wrap
 from tests.ops.conftest import Cli
@@ -79,8 +81,11 @@ def test_a_publisher_may_publish_its_own_types_and_do_nothing_else(
         publisher.publish(LightFell(folder="x"))
     publisher.publish(LineSpoken(folder="y"))
     assert shop.depth(topology.queue_of("speak.speak")) == 2
-    with database.once("test") as connection_:
-        assert connection_.execute("select count(*) from outbox").fetchone() == (0,)
+    with database.once("test") as session:
+        assert session.execute("select count(*) from outbox").fetchone() == (0,)
+    with pytest.raises(ContractError, match=r"403 ACCESS_REFUSED .*topic 'light.fell'.* user 'shop'") as told:
+        AmqpPublisher(address(made.stdout), "shop").publish(LightFell(folder="x"))
+    assert told.value.status == 403
     shop.close()
 
     connection: Any = pika.BlockingConnection(pika.URLParameters(address(made.stdout)))

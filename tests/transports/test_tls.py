@@ -18,6 +18,7 @@ from broker.testing import Stage
 from broker.transports.rabbitmq import RabbitmqTransport
 from broker.transports.rabbitmq.encryption import encryption
 from broker.transports.rabbitmq.link import parse_servers
+from ops.contract.publisher import AmqpPublisher, PublishError
 from ops.doctor.examination import examine
 from ops.doctor.rabbit import connected
 from ops.embedded.postgres import EmbeddedPostgres
@@ -106,8 +107,20 @@ def test_a_run_over_two_encrypted_links(papers: Papers, rabbit_url: str, encrypt
     ):
         for number in range(50):
             stage.publish(SealBroken(number=number))
+        # As a service does that has the contract's package only.
+        AmqpPublisher(f"amqps://{rabbit_url}?cacertfile={papers.authority}", "afar").publish(
+            SealBroken(number=50)
+        )
         stage.drain()
-        assert stage.rows("select status, count(*) from run group by 1") == [("completed", 50)]
+        assert stage.rows("select status, count(*) from run group by 1") == [("completed", 51)]
+    with pytest.raises(PublishError, match="not confirmed"):
+        AmqpPublisher(f"amqps://{rabbit_url}?cacertfile={papers.stranger}", "afar").publish(
+            SealBroken(number=1)
+        )
+    with pytest.raises(ValueError, match="not encrypted"):
+        AmqpPublisher(f"amqp://{rabbit_url}?cacertfile={papers.authority}", "afar").publish(
+            SealBroken(number=1)
+        )
 
 
 def test_a_wrong_authority_or_host_is_refused_with_a_reason(papers: Papers, rabbit_url: str) -> None:

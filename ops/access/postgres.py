@@ -151,6 +151,7 @@ def add_login(
 
 
 def has_login(connection: Connection, login: str) -> bool:
+    """Whether there is a role of this name, which `add_login` would then leave its password."""
     return _is_there(connection, login)
 
 

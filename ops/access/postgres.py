@@ -138,8 +138,8 @@ def add_login(
         )
     name = sql.Identifier(login)
     with connection.transaction():
-        if row is None:
-            connection.execute(sql.SQL("create role {} login").format(name))
+        verb = "create" if row is None else "alter"
+        connection.execute(sql.SQL(f"{verb} role {{}} login").format(name))
         if password is not None:
             kept = connection.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256")
             connection.execute(

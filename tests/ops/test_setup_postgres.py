@@ -4,7 +4,7 @@ import pytest
 from psycopg import sql
 
 from ops.access.postgres import Role, name_of
-from tests.support.estate import Estate, estate
+from tests.support.estate import Estate, drop, estate
 
 __all__ = ["estate"]
 
@@ -36,6 +36,18 @@ def test_a_login_has_one_role_at_a_time(estate: Estate) -> None:
             owner.execute(member, (login, name_of(role, estate.owner.schema))).fetchone() for role in roles
         ]
     assert found == [(True,), (False,)]
+
+
+def test_a_role_that_is_there_may_log_in_afterwards_and_keeps_its_password(estate: Estate) -> None:
+    name = f"{estate.owner.schema}_old"
+    with estate.owner.once("test") as owner:
+        owner.execute(sql.SQL("create role {} nologin").format(sql.Identifier(name)))
+        assert "as it is" in estate.cli("setup", "postgres", name, "--as", "reader").stdout
+        row = owner.execute(
+            "select rolcanlogin, rolpassword from pg_authid where rolname = %s", (name,)
+        ).fetchone()
+        drop(owner, name)
+    assert row == (True, None)
 
 
 @pytest.mark.parametrize(

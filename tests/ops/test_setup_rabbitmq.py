@@ -138,6 +138,10 @@ def test_a_run_sleeps_and_is_tried_again_under_the_users_that_are_made(stage: St
     shop = RabbitmqTransport(address(made.stdout), exchange=f"{namespace}.events")
     Publisher(shop, "shop").publish(HornBlown(n=1))
     shop.close()
+    elsewhere = RabbitmqTransport(address(made.stdout), exchange="amq.topic")
+    with pytest.raises(PublishRefusedError, match="may not publish here at all; `callboard setup rabbitmq"):
+        Publisher(elsewhere, "shop").publish(HornBlown(n=1))
+    elsewhere.close()
 
     stage.drain()
     for _ in range(2):

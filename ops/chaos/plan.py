@@ -30,13 +30,17 @@ def rows_named(names: Sequence[str], *, short: bool = False) -> Sequence[Row]:
     return [row for row in ROWS if not (short and row.apart)]
 
 
-def trials(rows: Iterable[Row], *, seed: int, short: bool, events: int | None) -> list[Trial]:
+def trials(
+    rows: Iterable[Row], *, seed: int, short: bool, events: int | None, each_transport: bool = False
+) -> list[Trial]:
+    """`each_transport` tries in a short run, too, on both what concerns either alike."""
     found: list[Trial] = []
     for row in rows:
         size = row.short if short else row.full
         if events is not None:
             size = Size(events, size.rate)
-        for transport in _transports(row, seed) if short else row.transports:
+        chosen = _transports(row, seed) if short and not each_transport else row.transports
+        for transport in chosen:
             plain = Trial(row, transport, seed, size, short)
             if row.crash_points:
                 found += [replace(plain, point=point) for point in _points(row, transport, seed, short)]

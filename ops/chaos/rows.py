@@ -119,7 +119,7 @@ ROWS: tuple[Row, ...] = (
         "together",
         "workers killed every 4 s, RabbitMQ restarted every 30 s, PostgreSQL every 10 to 40 s",
         Size(20_000, 60),
-        Size(600, 50),
+        Size(700, 50),
         lambda short, _: [
             faults.kill_workers(seconds(4)),
             faults.restart_rabbitmq(seconds(5 if short else 30), 1 if short else 1000),
@@ -161,7 +161,7 @@ ROWS: tuple[Row, ...] = (
         "network",
         "connections to both servers are reset, refused, silent for 30 s, or slow",
         Size(5_000, 25),
-        Size(240, 30),
+        Size(300, 30),
         lambda short, proxies: [
             faults.break_network(proxies, seconds(2 if short else 5), seconds(3 if short else 30))
         ],

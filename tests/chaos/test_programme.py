@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 SEED = 1
 ROWS = plan.rows_named([], short=True)
-SHORT = plan.trials(ROWS, seed=SEED, short=True, events=None)
+SHORT = plan.trials(ROWS, seed=SEED, short=True, events=None, each_transport=True)
 RED = plan.red_proofs(ROWS, seed=SEED)
 
 

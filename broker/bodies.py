@@ -46,9 +46,9 @@ class Bodies:
         self._performer = performer
         self._settlement = settlement
         self._forget = forget
-        settler = Settler(performer, self._left)
-        self._threads = Threads(broker, settler, threads)
-        self._loop = Loop(broker, performer, settler)
+        self._settler = Settler(performer, self._left)
+        self._threads = Threads(broker, self._settler, threads)
+        self._loop = Loop(broker, performer, self._settler)
         self._works: dict[tuple[UUID, int], Work] = {}
         self._room: Room
         self.worn = threading.Event()
@@ -97,13 +97,17 @@ class Bodies:
 
     def _stuck(self, work: Work) -> None:
         """From the watchdog: a body sits in C past its limit. Its attempt fails now, another thread takes its slot, and what the
-        lost thread may still write is refused by the run's row, which is not `running` any more."""
+        lost thread may still write is refused by the run's row, which is not `running` any more.
+
+        Whatever of this fails, the process is replaced, and a run that still has no outcome is taken over."""
         log.error("body_stuck", run_id=str(work.claimed.id), actor=work.claimed.actor)
         work.replaced = True
-        self._performer.settle_unperformed(work, TimeLimitReached("the body is stuck outside Python"))
-        self._threads.replace(work.thread)
-        self._left(work)
-        self.worn.set()
+        try:
+            self._settler.settle(work, TimeLimitReached("the body is stuck outside Python"))
+            self._threads.replace(work.thread)
+            self._left(work)
+        finally:
+            self.worn.set()
 
     def _left(self, work: Work) -> None:
         self._works.pop(work.key, None)

@@ -206,7 +206,9 @@ def _prepare(
         except (psycopg.OperationalError, TransportUnavailableError) as error:
             place = database_place(settings) if isinstance(error, psycopg.Error) else broker_place(settings)
             _tell_once(channel, told, place, reason_of(error))
-            stop.wait(pause)
+            if stop.wait(pause):
+                # The signal came where the interpreter forgets what is raised: inside a callback of its own.
+                raise SystemExit(0) from None
             pause = min(pause * 2, timedelta(seconds=5))
         else:
             return

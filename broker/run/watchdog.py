@@ -95,5 +95,5 @@ class Watchdog:
         try:
             watched.on_stuck()
         except Exception:
-            # The other threads still need their limits; the stuck run's lease ends with its process at the latest.
+            # The other threads still need their limits. The process has been told to go, and with it goes the stuck run's lock.
             log.exception("stuck_report_failed")

@@ -1,18 +1,23 @@
 """The runner: what dies is started again, what is told to stop finishes, what loses its supervisor goes."""
 
+import contextlib
 import os
 import signal
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from broker import Publisher
+from broker import Publisher, Settings
 from broker.database import Database
 from broker.dead_letters import list_letters
 from broker.history import list_runs
 from broker.transports.postgres import PostgresTransport
+from ops.boot import App, make_broker, make_transport
+from ops.worker_process import Channel, Stop, _prepare
 from tests.support.runner import running_worker
 from tests.support.troupe.schemas import CurtainHeld, LightFell, LineSpoken
 from tests.support.waiting import eventually
@@ -177,3 +182,21 @@ def test_a_database_that_is_away_is_waited_for_and_said_once(tmp_path: Path) -> 
         assert runner.ends() == 0
         assert runner.log().count("waiting for") == 1
         assert "secret" not in runner.log()
+
+
+def test_a_stop_whose_signal_was_forgotten_is_obeyed_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is raised inside a callback of the interpreter's own is printed and gone; that a stop was asked for is not."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    stop = Stop()
+    with contextlib.suppress(SystemExit):
+        stop._asked_by_signal(signal.SIGTERM, None)
+    settings = Settings(database_url=SecretStr("host=127.0.0.1 port=1 dbname=nowhere"))
+    ours, theirs = socket.socketpair()
+    broker, transport = make_broker(App(), settings), make_transport(settings)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            _prepare(App(), settings, broker, transport, Channel(theirs.detach()), stop, again=False)
+        assert ended.value.code == 0
+    finally:
+        transport.close()
+        ours.close()

@@ -21,6 +21,7 @@ import structlog
 from psycopg import sql
 
 from broker.database import Database
+from broker.telling import describe
 from broker.transports.base import Sink
 from broker.transports.postgres.backoff import Backoff
 from broker.transports.postgres.delivery import PostgresDelivery
@@ -139,7 +140,7 @@ class Fetcher:
             except Exception as error:
                 # Whatever it is: a consumer that has ended in silence would be worse.
                 delay = backoff.next()
-                LOG.warning("consumer.connection_lost", error=str(error), retry_in=delay.total_seconds())
+                LOG.warning("consumer.connection_lost", error=describe(error), retry_in=delay.total_seconds())
                 self._stopping.wait(delay.total_seconds())
         self._bell.close()
         self._hammer.close()

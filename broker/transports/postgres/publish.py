@@ -11,6 +11,7 @@ import structlog
 
 from broker.database import Database
 from broker.errors import PublishError
+from broker.telling import describe
 from broker.transports.base import WireMessage
 from broker.transports.postgres.backoff import Backoff
 from broker.transports.postgres.pending import Batch, Pending
@@ -120,7 +121,9 @@ class Publisher:
                     self._bisect(group, error)
                     continue
                 delay = backoff.next()
-                LOG.warning("publisher.connection_lost", error=str(error), retry_in=delay.total_seconds())
+                LOG.warning(
+                    "publisher.connection_lost", error=describe(error), retry_in=delay.total_seconds()
+                )
                 self._hang_up()
                 self._ended.wait(delay.total_seconds())
 
@@ -151,7 +154,7 @@ class Publisher:
         try:
             self._dial().execute(NOTIFY, {"channel": self._channel, "queues": sorted(queues)})
         except psycopg.Error as error:
-            LOG.warning("publisher.notify_failed", error=str(error))
+            LOG.warning("publisher.notify_failed", error=describe(error))
             self._hang_up()
 
     def _dial(self) -> psycopg.Connection:

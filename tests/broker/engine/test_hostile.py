@@ -12,6 +12,7 @@ import pytest
 from dramatiq.middleware import SkipMessage
 
 from broker.dead_letters import Filter, list_letters
+from broker.perform import Performer
 from broker.testing import Stage
 from broker.transports.base import WireMessage
 from tests.support import cast
@@ -188,6 +189,37 @@ def test_a_body_stuck_outside_python_is_fenced_off_and_its_slot_comes_back(make_
         ("completed", 1),
         ("failed", 1),
     ]
+
+
+@pytest.mark.interrupts
+@pytest.mark.parametrize(
+    ("broken", "left"),
+    [(("settle_unperformed",), "failed"), (("settle_unperformed", "settle_plainly"), "running")],
+)
+def test_a_stuck_body_whose_end_cannot_be_told_is_never_forgotten(
+    broken: tuple[str, ...], left: str, make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recorded in the plainest words; where even that fails, the process goes, and its run is taken over."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no words")
+
+    stage = make_stage([cast.stick], settings={"threads": 1, "lease": timedelta(seconds=2)})
+    stage.rows(STAGEHAND)
+    for name in broken:
+        monkeypatch.setattr(Performer, name, refuse)
+    stage.publish(cast.CastStuck(seconds=3))
+    eventually(stage.engine.worn.is_set)
+    eventually(lambda: [status for _, status, _ in statuses(stage)] == [left])
+    if left == "failed":
+        assert letters(stage) == [("cannot be recorded", None)]
+        return
+    monkeypatch.undo()
+    # As the supervisor does it: whoever is worn goes, and leaves no word that it has gone in order.
+    assert not stage.engine.stop(timedelta(0))
+    other = make_stage([cast.stick], settings={"threads": 1, "lease": timedelta(seconds=2)})
+    eventually(lambda: [attempt for *_, attempt in statuses(other)] == [1] and letters(other) != [], 30)
+    eventually(cast.came_back.is_set)
 
 
 def test_a_key_that_cannot_be_made_is_parked_and_kills_nobody(make_stage: MakeStage) -> None:

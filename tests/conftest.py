@@ -7,6 +7,7 @@ import pytest
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.rabbitmq_cluster import RabbitCluster
 from tests.support.servers import Rabbit, fresh_database, running_cluster, running_postgres, running_rabbit
+from tests.support.web import Web, serving
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,3 +46,10 @@ def dsn(postgres: EmbeddedPostgres) -> Iterator[str]:
     """A fresh, empty database; gone after the test."""
     with fresh_database(postgres.dsn) as fresh:
         yield fresh
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A web server on the loopback address; the test says what it answers."""
+    with serving() as server:
+        yield server

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from schemas.emails import EmailWelcome
-from tests.actors.web import Call, serving
 from tests.end_to_end.store import Store
 from tests.support.post_office import open_office
 from tests.support.runner import running_worker
 from tests.support.waiting import eventually
+from tests.support.web import Call, serving
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.chaos]
 

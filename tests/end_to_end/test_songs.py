@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.actors.orders.words import GOOD, WORDS, WordyStudio, ordered
-from tests.actors.web import serving
 from tests.end_to_end.store import Store
 from tests.support.runner import running_worker
 from tests.support.waiting import eventually
+from tests.support.web import serving
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.chaos]
 

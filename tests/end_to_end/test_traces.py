@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 
 from ops.demo_site.server import DemoSite
-from tests.actors.web import Call, Web, serving
 from tests.end_to_end.stories import (
     PATIENCE,
     recommendations,
@@ -21,6 +20,7 @@ from tests.support.installation import Installation
 from tests.support.otlp import ReceivedSpan, Receiver, running_receiver
 from tests.support.trace_tree import TraceTree
 from tests.support.waiting import eventually
+from tests.support.web import Call, Web, serving
 
 pytestmark = pytest.mark.end_to_end
 

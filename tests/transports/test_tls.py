@@ -68,17 +68,21 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
     return found
 
 
-@pytest.fixture(scope="module")
-def rabbit_url(papers: Papers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Without a scheme and parameters: `user:password@localhost:port/%2F`."""
-    port = free_port()
-    configuration = {
+def listening(port: int, papers: Papers) -> dict[str, str]:
+    """A node's configuration, for encrypted links at a port."""
+    return {
         "listeners.ssl.1": f"127.0.0.1:{port}",
         "ssl_options.cacertfile": str(papers.authority),
         "ssl_options.certfile": str(papers.certificate),
         "ssl_options.keyfile": str(papers.key),
     }
-    with EmbeddedRabbit(tmp_path_factory.mktemp("tls"), configuration=configuration) as node:
+
+
+@pytest.fixture(scope="module")
+def rabbit_url(papers: Papers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Without a scheme and parameters: `user:password@localhost:port/%2F`."""
+    port = free_port()
+    with EmbeddedRabbit(tmp_path_factory.mktemp("tls"), configuration=listening(port, papers)) as node:
         plain = urlsplit(node.url)
         yield f"{plain.username}:{plain.password}@localhost:{port}/%2F"
 
@@ -143,11 +147,7 @@ def test_our_own_certificate_is_shown_to_who_asks_for_one(
     papers: Papers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     port = free_port()
-    configuration = {
-        "listeners.ssl.1": f"127.0.0.1:{port}",
-        "ssl_options.cacertfile": str(papers.authority),
-        "ssl_options.certfile": str(papers.certificate),
-        "ssl_options.keyfile": str(papers.key),
+    configuration = listening(port, papers) | {
         "ssl_options.verify": "verify_peer",
         "ssl_options.fail_if_no_peer_cert": "true",
     }

@@ -15,8 +15,8 @@ from actors.emails.welcome import welcome
 from broker import Actor
 from broker.testing import Stage
 from tests.actors.stages import stage
-from tests.actors.web import Web
 from tests.support.post_office import PostOffice, open_office
+from tests.support.web import Web
 
 ACTORS: tuple[Actor[Any, Any], ...] = (confirm_purchase, notify_refund, welcome, fail, erase)
 Theatre = Callable[[], Stage]

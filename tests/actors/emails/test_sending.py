@@ -14,8 +14,8 @@ from broker.testing import Stage
 from schemas.emails import EmailPurchaseConfirmation, EmailRefundNotification, EmailWelcome
 from schemas.people import PersonErasureRequested
 from tests.actors.emails.conftest import log, place, purchase
-from tests.actors.web import Call, Web
 from tests.support.post_office import PostOffice
+from tests.support.web import Call, Web
 
 Answer = Callable[[Call], None]
 LETTERS = int(os.environ.get("CALLBOARD_TEST_LETTERS", "150"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors.orders import providers
-from tests.actors.web import Call, Web
+from tests.support.web import Call, Web
 
 
 @pytest.fixture

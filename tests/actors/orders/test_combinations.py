@@ -14,7 +14,7 @@ from actors.orders.finalize import finalize
 from actors.orders.generate import generate
 from tests.actors.orders.words import GOOD, WORDS, WordyStudio, ordered
 from tests.actors.stages import stage
-from tests.actors.web import Web
+from tests.support.web import Web
 
 ORDERS = "select id::text, status from orders.song_order"
 VARIANTS = "select order_id::text, number, status from orders.song_variant order by 1, 2"

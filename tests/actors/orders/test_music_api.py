@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from actors.orders.errors import BadRequestError, MusicError, MusicUnavailableError, RateLimitedError
 from actors.orders.music_api import MusicApi
 from actors.orders.song import SongCustomization
-from tests.actors.web import Call, Web, serving
+from tests.support.web import Call, Web, serving
 
 WISH = SongCustomization(recipient_name="Ines", occasion="birthday", message="Thank you", tempo=120)
 START = "/v1/audio/generations"

@@ -10,7 +10,7 @@ from actors.orders.aws_signature import Credentials, sign
 from actors.orders.errors import BadKeyError, StorageUnavailableError
 from actors.orders.s3_storage import S3Storage
 from actors.orders.storage import FileStorage, SongStorage
-from tests.actors.web import Call, Web, serving
+from tests.support.web import Call, Web, serving
 
 KEY = "orders/17/1.wav"
 BAD_KEYS = [

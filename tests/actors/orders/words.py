@@ -7,7 +7,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from schemas.orders import Customization, OrderPaid
-from tests.actors.web import Call, Web
+from tests.support.web import Call, Web
 
 WORDS = ("fine", "bad", "busy", "broken")
 GOOD = ("fine", "busy", "kill")

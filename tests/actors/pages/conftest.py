@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from actors.pages import providers
-from tests.actors.web import Web
+from tests.support.web import Web
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from actors.pages.parser import parse
 from actors.pages.prompts import interpolate, page_values
 from broker.fetching.fetcher import HttpFetcher
 from ops.demo_site.server import DemoSite
-from tests.actors.web import Call, Web, serving
+from tests.support.web import Call, Web, serving
 
 URL = "https://shop.example/"
 GOOD = f"""<html lang="en"><head><title>The Lantern Theatre by the river</title>

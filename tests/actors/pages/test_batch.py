@@ -21,10 +21,10 @@ from broker.testing.clock import VirtualClock
 from schemas.pages import ProjectBatchScanRequested
 from tests.actors.pages.test_page_actors import PAGE
 from tests.actors.stages import stage
-from tests.actors.web import Web, serving
 from tests.end_to_end.conftest import amqp_url, on_either, site, transport_url
 from tests.support.installation import Installation
 from tests.support.waiting import eventually
+from tests.support.web import Web, serving
 
 __all__ = ["amqp_url", "on_either", "site", "transport_url"]
 

@@ -17,7 +17,7 @@ from broker.reopen import Again
 from broker.testing import Stage
 from schemas.pages import PageAnalyzeRequested, PageScanRequested, ScannedPage
 from tests.actors.stages import stage
-from tests.actors.web import Call, Web
+from tests.support.web import Call, Web
 
 PAGE = """<html lang="en"><head><title>A garden of our own in the city</title><meta name="description" content="Growing">
 <meta name="keywords" content="garden, city"></head><body><h1>Garden</h1><img src="/a.png"><a href="/b">More</a></body></html>"""

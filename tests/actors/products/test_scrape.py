@@ -17,7 +17,7 @@ from broker.testing import Stage
 from schemas.products import ProductPriceChanged, ProductScrapeRequested
 from schemas.webhooks import WebhookReceived
 from tests.actors.stages import domains
-from tests.actors.web import Call, Web
+from tests.support.web import Call, Web
 
 PAGE = (
     '<script type="application/ld+json">{{"@type": "Product", "name": "Vase", "offers": '

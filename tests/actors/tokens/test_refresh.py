@@ -14,7 +14,7 @@ from actors.tokens.sweep import sweep
 from broker.testing import Stage
 from schemas.tokens import TokenRefreshNeeded, TokenSweepDue
 from tests.actors.stages import stage
-from tests.actors.web import Call, Web
+from tests.support.web import Call, Web
 
 NEEDED = TokenRefreshNeeded(shop_id="shop-1", provider="salla")
 GIVEN = {"access_token": "access-2", "refresh_token": "refresh-2", "expires_in": 3600}

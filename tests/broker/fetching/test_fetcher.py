@@ -17,8 +17,8 @@ from broker.fetching.errors import (
     UnreachableError,
 )
 from broker.fetching.fetcher import FetchLimits, HttpFetcher
-from tests.actors.pages.fetching import HTML, fetcher_for
-from tests.actors.web import Call, Web, serving
+from tests.broker.fetching.dialler import HTML, fetcher_for
+from tests.support.web import Call, Web, serving
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])

@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpcore
 
 from broker.fetching.fetcher import FetchLimits, HttpFetcher
-from tests.actors.web import Web
+from tests.support.web import Web
 
 
 def fetcher_for(*webs: Web, **limits: int | timedelta) -> HttpFetcher:

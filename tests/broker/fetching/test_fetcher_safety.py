@@ -13,8 +13,8 @@ from broker.fetching.errors import (
     UnreachableError,
 )
 from broker.fetching.fetcher import HttpFetcher
-from tests.actors.pages.fetching import Dialler, fetcher_for
-from tests.actors.web import Call, Web, serving
+from tests.broker.fetching.dialler import Dialler, fetcher_for
+from tests.support.web import Call, Web, serving
 
 
 def test_a_page_is_fetched_with_its_own_agent_and_nothing_secret(web: Web) -> None:

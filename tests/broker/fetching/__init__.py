@@ -1,0 +1,1 @@
+"""Fetching pages that strangers name."""

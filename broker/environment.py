@@ -5,12 +5,13 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Annotated, Literal, Self, TypeVar, get_args
 
-from pydantic import ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -22,6 +23,16 @@ Origin = Literal["default", "environment", "file"]
 
 FILE = "_FILE"
 _NUMBER = re.compile(r"\d+(\.\d+)?$")
+
+
+def separated(value: object) -> object:
+    """The parts of a text between its commas; anything else as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Many = TypeVar("Many")
+Separated = Annotated[Many, NoDecode, BeforeValidator(separated)]
+"""A field of several values, `Separated[frozenset[str]]`, that a variable gives separated by commas."""
 
 
 class EnvironmentSettings(BaseSettings):

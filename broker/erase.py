@@ -8,7 +8,7 @@ Runs are erased from the last to the first, a page a commit: a call that was int
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
@@ -75,7 +75,7 @@ class Found:
     runs: Sequence[UUID] = ()
     live: Sequence[UUID] = ()
     letters: Sequence[UUID] = ()
-    recorded: Sequence[tuple[str, str]] = field(default=())
+    recorded: Sequence[tuple[str, str]] = ()
     moving: int = 0
 
 

@@ -5,13 +5,13 @@ The text below a field is what `callboard settings --page` and ops/docs/settings
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from broker.database import Database
-from broker.environment import EnvironmentSettings
+from broker.environment import EnvironmentSettings, Separated
 from broker.errors import ConfigurationError
 from broker.links import plain
 
@@ -39,7 +39,7 @@ class Settings(EnvironmentSettings):
     the default. Domain tables do not: a namespace whose domains keep tables needs a database of its own."""
     source: str = Field(default="callboard", min_length=1, max_length=255)
     """The CloudEvents `source` of what this application publishes."""
-    apps: Annotated[tuple[str, ...], NoDecode] = ()
+    apps: Separated[tuple[str, ...]] = ()
     """Packages of your own that hold `actors` and `pipelines`, separated by commas."""
     demo: bool = False
     """Whether this repository's own domains are loaded. `./ops/run` switches it on."""
@@ -99,13 +99,6 @@ class Settings(EnvironmentSettings):
     `callboard trace` and the status page link to it."""
     trace_resumed: Literal["chain", "linked"] = "chain"
     """`chain`: retries, delays and replays stay in the trace of their event. `linked`: they start one that links to it."""
-
-    @field_validator("apps", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
 
     @model_validator(mode="after")
     def _refuse_plain(self) -> Self:

@@ -8,7 +8,7 @@ A mark anywhere in a field's annotation (`list[Annotated[str, PERSONAL]]`, a fie
 `x-sensitive` and `x-subject`, so that services in other languages see it too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema
 HIDDEN = "***"
 LEAST_CHARACTERS = 4
 """Of a value that is looked for in texts: a shorter one would make holes everywhere."""
+_COLLECTIONS = (Mapping, list, tuple, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +109,25 @@ def _marked(model: BaseModel) -> Iterator[str]:
 def _models_in(value: object) -> Iterator[BaseModel]:
     if isinstance(value, BaseModel):
         yield value
-    elif isinstance(value, Mapping):
-        for item in cast("Mapping[object, object]", value).values():
-            yield from _models_in(item)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in cast("list[object]", value):
-            yield from _models_in(item)
+    for item in _items(value):
+        yield from _models_in(item)
 
 
 def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, BaseModel):
         value = value.model_dump()
-    if isinstance(value, Mapping):
-        for item in cast("Mapping[object, object]", value).values():
-            yield from _leaves(item)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in cast("list[object]", value):
+    if isinstance(value, _COLLECTIONS):
+        for item in _items(value):
             yield from _leaves(item)
     elif not isinstance(value, bool | None):
         yield str(value)
+
+
+def _items(value: object) -> Iterable[object]:
+    """What a collection holds; nothing in any other value."""
+    if isinstance(value, Mapping):
+        return cast("Mapping[object, object]", value).values()
+    return cast("Iterable[object]", value) if isinstance(value, _COLLECTIONS) else ()
 
 
 def _hides(field: FieldInfo) -> bool:

@@ -1,12 +1,12 @@
 """The settings of the pages domain, read from `CALLBOARD_PAGES_*`. Nothing needs to be set."""
 
 from datetime import timedelta
-from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from broker import EnvironmentSettings
+from broker.environment import Separated
 
 
 class PagesSettings(EnvironmentSettings):
@@ -14,7 +14,7 @@ class PagesSettings(EnvironmentSettings):
 
     model_config = SettingsConfigDict(env_prefix="CALLBOARD_PAGES_")
 
-    allowed_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    allowed_hosts: Separated[frozenset[str]] = frozenset()
     """`host` or `host:port`, separated by commas, that may be fetched though their address is private. For development."""
     fetch_time: timedelta = Field(default=timedelta(seconds=20), gt=timedelta(0))
     """For one page, redirects and body included; below the time limit of `pages.scan`."""
@@ -28,10 +28,3 @@ class PagesSettings(EnvironmentSettings):
     """Its model."""
     model_time: timedelta = Field(default=timedelta(seconds=60), gt=timedelta(0))
     """For one answer."""
-
-    @field_validator("allowed_hosts", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return frozenset(part.strip() for part in value.split(",") if part.strip())
-        return value

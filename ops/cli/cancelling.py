@@ -71,14 +71,24 @@ def cancel_runs(
         if not ids and not confirmed(f"Cancel {many}?", yes=yes):
             raise typer.Exit(1)
         house = topology(settings.namespace, {})
-        verdicts = [
-            verdict
-            for page in _pages(named, f"cancel {many}")
-            for verdict in cancel(connection, house, page, person(by), reason)
-        ]
-        _tell(console(), verdicts, _children(connection, house), listed=bool(ids))
+        verdicts, children = cancel_all(connection, house, named, person(by), reason)
+        _tell(console(), verdicts, children, listed=bool(ids))
     if not any(verdict.cancelled for verdict in verdicts):
         raise typer.Exit(1)
+
+
+def cancel_all(
+    connection: Connection, house: Topology, ids: Sequence[UUID], by: str, reason: str | None
+) -> tuple[list[Verdict], int]:
+    """Cancel runs, a page a commit, and those that they have invoked: what became of each, and how many were invoked.
+
+    May be repeated: what is over is told as such. The invoked are ended here because there may be no worker to do it.
+    """
+    verdicts = [verdict for page in _pages(ids) for verdict in cancel(connection, house, page, by, reason)]
+    children = 0
+    while page := spread(connection, house):
+        children += page
+    return verdicts, children
 
 
 def _status(wanted: str | None) -> str | None:
@@ -96,18 +106,10 @@ def _pair(text: str) -> tuple[str, str]:
     return path, value
 
 
-def _pages(ids: Sequence[UUID], what: str) -> Iterator[Sequence[UUID]]:
+def _pages(ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
     pages = [ids[start : start + PAGE] for start in range(0, len(ids), PAGE)]
     hidden = not (sys.stderr.isatty() and len(ids) >= WORTH_A_BAR)
-    yield from track(pages, what, console=errors(), disable=hidden, transient=True)
-
-
-def _children(connection: Connection, house: Topology) -> int:
-    """Without a worker nobody else does it."""
-    found = 0
-    while page := spread(connection, house):
-        found += page
-    return found
+    yield from track(pages, f"cancel {len(ids)} runs", console=errors(), disable=hidden, transient=True)
 
 
 def _tell(out: Console, verdicts: Sequence[Verdict], children: int, *, listed: bool) -> None:

@@ -4,12 +4,11 @@ from typing import Annotated
 
 import typer
 
-from broker.cancel import PAGE, cancel
-from broker.cancel_sweep import spread
 from broker.erase import Found, digest, find
 from broker.erase import erase as erase_found
 from broker.topology import topology
 from ops.choosing import Who, Yes, person
+from ops.cli.cancelling import cancel_all
 from ops.cli.screen import console, facts
 from ops.cli.session import confirmed, connected, loaded, publishing, settings_of_command
 from schemas import registered
@@ -40,12 +39,7 @@ def erase(
             raise typer.Exit(1)
         if found.live and cancelling:
             house = topology(settings.namespace, {})
-            for start in range(0, len(found.live), PAGE):
-                cancel(
-                    connection, house, found.live[start : start + PAGE], person(by), "its person is erased"
-                )
-            while spread(connection, house):
-                pass
+            cancel_all(connection, house, found.live, person(by), "its person is erased")
             found = find(connection, subject, registered())
         erase_found(connection, subject, found, person(by))
         out.print(

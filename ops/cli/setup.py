@@ -16,6 +16,10 @@ from ops.cli.session import connected, loaded, settings_of_command
 
 app = typer.Typer(no_args_is_help=True, help="Users and roles, each with what it needs and nothing else.")
 
+Rotate = Annotated[bool, typer.Option("--rotate", help="Give it a new password.")]
+PasswordFile = Annotated[
+    Path | None, typer.Option("--password-file", help="Its password, instead of one by chance.")
+]
 Plan = Annotated[bool, typer.Option("--plan", help="Say what would change, and do nothing.")]
 
 
@@ -32,10 +36,8 @@ def rabbitmq(
         list[str] | None,
         typer.Option("--type", "-t", help="An event type that a publisher may publish; * is any text."),
     ] = None,
-    rotate: Annotated[bool, typer.Option("--rotate", help="Give it a new password.")] = False,
-    password_file: Annotated[
-        Path | None, typer.Option("--password-file", help="Its password, instead of one by chance.")
-    ] = None,
+    rotate: Rotate = False,
+    password_file: PasswordFile = None,
     plan: Plan = False,
 ) -> None:
     """Make a user of RabbitMQ, or give one the rights of its role. May be repeated.
@@ -83,10 +85,8 @@ def postgres(
         Literal["worker", "web", "service", "publisher", "reader"] | None,
         typer.Option("--as", help="What the login is for."),
     ] = None,
-    rotate: Annotated[bool, typer.Option("--rotate", help="Give it a new password.")] = False,
-    password_file: Annotated[
-        Path | None, typer.Option("--password-file", help="Its password, instead of one by chance.")
-    ] = None,
+    rotate: Rotate = False,
+    password_file: PasswordFile = None,
     plan: Plan = False,
 ) -> None:
     """Give the group roles of this namespace their rights, and make a login that is a member of one. May be repeated.

@@ -77,6 +77,8 @@ class Settings(EnvironmentSettings):
     cron_secret: SecretStr = SecretStr("")
     """Opens `POST /cron/{name}`: as a bearer token, or, as `whsec_…`, for Standard Webhooks signatures. Several may be separated
     by commas. Empty: nobody triggers schedules over HTTP."""
+    sign_in_time: timedelta = Field(default=timedelta(hours=12), gt=timedelta(0))
+    """After this somebody who has signed in to the pages does so again."""
     hard_event_bytes: int = 1024 * 1024
     """Largest data of an event that comes in or that `Publisher` hands over. The codec's own limit is 1 MiB: a larger value
     has no effect."""

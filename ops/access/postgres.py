@@ -59,6 +59,8 @@ _READER = (
     "grant select on all sequences in schema {schema} to {role}",
     "alter default privileges in schema {schema} grant select on tables to {role}",
     "alter default privileges in schema {schema} grant select on sequences to {role}",
+    # Hashes of passwords.
+    "revoke all on {schema}.person, {schema}.sign_in from {role}",
 )
 # `on conflict (id)` reads the id.
 _OUTBOX = "grant insert, select (id) on {schema}.outbox to {role}"
@@ -74,6 +76,9 @@ _WEB = (
     # Who reads broadcasts gives them their positions.
     "grant update (position) on {schema}.broadcast to {role}",
     "grant usage on sequence {schema}.broadcast_position to {role}",
+    # Who signs in, and admins who add people on a page.
+    "grant select, insert, update, delete on {schema}.person, {schema}.sign_in to {role}",
+    "grant insert on {schema}.audit to {role}",
 )
 _PUBLISHER = (
     "grant usage on schema {schema} to {role}",

@@ -36,6 +36,7 @@ COMMANDS = {
     "setup": "Users of RabbitMQ and roles of PostgreSQL, with what they need.",
     "migrate": "Bring the database to what the code needs.",
     "keys": "Who may publish over HTTP: list, create, rotate, revoke.",
+    "people": "Who may sign in to the pages, and what they may do there.",
     "web": "The status page, webhooks and realtime channels.",
     "bench": "Measure ours against plain Dramatiq.",
     "chaos": "Break everything around the engine, and count what was lost.",

@@ -1,7 +1,5 @@
 """`callboard setup`: users and roles that may do what they need and nothing else."""
 
-import secrets
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -13,13 +11,11 @@ from ops.access.rabbitmq import Account, Management, Rights, managed, rights_of,
 from ops.boot import make_broker
 from ops.cli.screen import console, facts
 from ops.cli.session import connected, loaded, settings_of_command
+from ops.passwords import PasswordFile, password_of
 
 app = typer.Typer(no_args_is_help=True, help="Users and roles, each with what it needs and nothing else.")
 
 Rotate = Annotated[bool, typer.Option("--rotate", help="Give it a new password.")]
-PasswordFile = Annotated[
-    Path | None, typer.Option("--password-file", help="Its password, instead of one by chance.")
-]
 Plan = Annotated[bool, typer.Option("--plan", help="Say what would change, and do nothing.")]
 
 
@@ -67,7 +63,7 @@ def rabbitmq(
         if plan:
             return
         if fresh:
-            password = _password(password_file)
+            password = password_of(password_file)
             api.set_password(name, password)
             if password_file is None:
                 out.print(_address(url, name, password), soft_wrap=True)
@@ -125,24 +121,11 @@ def postgres(
             return
         access.apply(connection, namespace, domains)
         if login is not None and role is not None:
-            password = _password(password_file) if fresh else None
+            password = password_of(password_file) if fresh else None
             access.add_login(connection, login, role, namespace, domains, password)
             if password is not None and password_file is None:
                 out.print(f"password of {login}: {password}", soft_wrap=True)
     out.print("granted", style="green")
-
-
-def _password(file: Path | None) -> str:
-    """The file's, or one by chance. Raises CallboardError for a file that holds none."""
-    if file is None:
-        return secrets.token_urlsafe(24)
-    try:
-        password = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CallboardError(f"{file} cannot be read: {type(error).__name__}") from None
-    if not password:
-        raise CallboardError(f"{file} is empty: write the password into it")
-    return password
 
 
 def _found(api: Management, name: str, exchange: str) -> Account | None:

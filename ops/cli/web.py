@@ -17,11 +17,14 @@ def web(
         int | None, typer.Option("--port", min=1, max=65_535, help="Otherwise 8094, or any that is free.")
     ] = None,
     host: Annotated[
-        str, typer.Option("--host", help="The address to listen on. Everybody who reaches it may read.")
+        str, typer.Option("--host", help="The address to listen on. Beyond this machine everybody signs in.")
     ] = HOST,
 ) -> None:
-    """Serve a page of runs and their chains, live, until Ctrl-C. The page reads only, and shows no payload. Webhooks, triggers of
-    schedules and realtime channels are answered too, where their secrets are set."""
+    """Serve pages of runs and their chains, live, until Ctrl-C. They show no payload.
+
+    Who may look and act there: `callboard people`. Events, webhooks, triggers of schedules and realtime channels are answered
+    too, where their keys and secrets are set.
+    """
     settings = settings_of_command()
     _ = settings.database  # raises when no database is set
     over = threading.Event()
@@ -31,6 +34,6 @@ def web(
         console().print(f"status page: {page}", soft_wrap=True)
         if not is_loopback(host):
             errors().print(
-                "everybody who reaches this address may read it: it asks for no password", style="yellow"
+                "passwords travel in plain here: put a proxy that speaks TLS before it", style="yellow"
             )
         over.wait()

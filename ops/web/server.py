@@ -12,8 +12,8 @@ import uvicorn
 from broker import Settings
 from broker.errors import CallboardError
 from ops.boot import App
+from ops.web.app import NOTHING, make_app
 from ops.web.live import Live
-from ops.web.pages import NOTHING, make_app
 
 HOST = "127.0.0.1"
 PORT = 8094

@@ -8,3 +8,8 @@ if (section) {
   source.onerror = () => tell("not live");
   source.onmessage = (message) => { section.innerHTML = message.data; };
 }
+// A question before what cannot be taken back.
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.sure;
+  if (question && !confirm(question)) event.preventDefault();
+});

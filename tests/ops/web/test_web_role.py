@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
-from broker import Settings, realtime_token
+from broker import Settings, people, realtime_token
 from broker.event_keys import create
 from broker.testing import Stage
 from ops.access.postgres import ROLES, add_login, apply, name_of
@@ -95,3 +95,24 @@ def test_all_doors_and_the_page_work_under_the_role_of_the_web(
             status = client.get(path, headers={"authorization": f"Bearer {secret}"}).status_code
             assert (path, status) == (path, 200)
     assert stage.rows("select used_at is not null from event_key") == [(True,)]
+
+
+def test_people_sign_in_under_that_role_and_acts_are_refused_with_a_reason(
+    stage: Stage, web: Settings, serve: Serve
+) -> None:
+    password = "correct horse battery"
+    with stage.database.once("test") as owner:
+        people.add(owner, "ada", "admin", password, "test")
+    stage.publish(TownCalled(n=7))
+    stage.drain()
+    [(run,)] = stage.rows("select id from run limit 1")
+    address = serve(web).rstrip("/")
+    headers = {"accept": "text/html", "origin": address}
+    with httpx.Client(base_url=address, timeout=20, headers=headers) as client:
+        for given, code in (("wrong", 401), (password, 303)):
+            assert client.post("/sign-in", data={"name": "ada", "password": given}).status_code == code
+        form = {"act": "add", "name": "vera", "role": "viewer", "password": password}
+        assert client.post("/people", data=form).status_code == 303
+        assert client.get(f"/runs/{run}").status_code == 200
+        answer = client.post(f"/runs/{run}/again")
+        assert answer.status_code == 403 and "--as worker" in answer.text

@@ -93,8 +93,10 @@ class Trace(Policy):
         current = get_current_span().get_span_context()
         if self._tracer is None or self._is_dropped(current):
             return carried(current if current.is_valid else new_context())
-        with self.publish_span(event_type, self._destination, self._system, id=id) as context:
-            return context
+        # Nothing happens inside it, so it need not become current.
+        span = self._published(self._tracer, event_type, self._destination, self._system, id)
+        span.end()
+        return carried(span.get_span_context())
 
     def publish_span(
         self,
@@ -108,14 +110,7 @@ class Trace(Policy):
         current = get_current_span().get_span_context()
         if self._tracer is None or self._is_dropped(current):
             return nullcontext(carried(current if current.is_valid else new_context()))
-        attributes = _messaging(system, "publish", "send", destination)
-        if id is not None:
-            attributes["messaging.message.id"] = str(id)
-        if (attempt := _entered.get()) is not None:
-            attributes["messaging.message.conversation_id"] = attempt.story
-        if system == "rabbitmq":
-            attributes["messaging.rabbitmq.destination.routing_key"] = event_type
-        return _Entered(_start(self._tracer, f"publish {event_type}", SpanKind.PRODUCER, attributes))
+        return _Entered(self._published(self._tracer, event_type, destination, system, id))
 
     def step_span(self, name: str) -> AbstractContextManager[object]:
         """Around the body of a step. The items of a map share one span name; which one it is stands in an attribute."""
@@ -124,6 +119,18 @@ class Trace(Policy):
         return _Entered(
             _start(self._tracer, f"step {_ITEM.sub('', name)}", SpanKind.INTERNAL, {"callboard.step": name})
         )
+
+    def _published(
+        self, tracer: Tracer, event_type: str, destination: str, system: str, id: UUID | str | None
+    ) -> Span:
+        attributes = _messaging(system, "publish", "send", destination)
+        if id is not None:
+            attributes["messaging.message.id"] = str(id)
+        if (attempt := _entered.get()) is not None:
+            attributes["messaging.message.conversation_id"] = attempt.story
+        if system == "rabbitmq":
+            attributes["messaging.rabbitmq.destination.routing_key"] = event_type
+        return _start(tracer, f"publish {event_type}", SpanKind.PRODUCER, attributes)
 
     def _attempt_span(self, work: Work) -> Span:
         claimed = work.claimed

@@ -17,13 +17,10 @@ from uuid import UUID
 from opentelemetry.metrics import Meter
 from psycopg import Connection
 
+from broker.instruments import LONG, SHORT, Instruments
 from broker.journal.intents import End
 from broker.work import Work
 
-SHORT = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Seconds; the boundaries that OpenTelemetry's conventions give for `messaging.process.duration`."""
-LONG = (*SHORT, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0)
-"""Of times that hold waits: a day is not rare."""
 EVERY = timedelta(seconds=5)
 
 PROCESS, QUEUE, CRITICAL, SENT = "process", "queue", "critical", "sent"
@@ -52,7 +49,7 @@ class Metrics:
     def __init__(self, meter: Meter | None = None, system: str = "") -> None:
         self._lock = threading.Lock()
         self._counts: Counts = {kind: {} for kind in (PROCESS, QUEUE, CRITICAL, SENT)}
-        self._exported = _Instruments(meter, system) if meter is not None else None
+        self._exported = Instruments(meter, system) if meter is not None else None
 
     def note(self, work: Work, end: End) -> None:
         """An attempt has ended like this. Never raises for what it is given by the engine."""
@@ -140,46 +137,3 @@ def added(rows: Sequence[Counts]) -> Counts:
                 there = kept.get(key)
                 kept[key] = [a + b for a, b in zip(there, cell, strict=False)] if there else [*cell]
     return found
-
-
-class _Instruments:
-    """The same over OTLP, by the names of the messaging conventions where they have one."""
-
-    def __init__(self, meter: Meter, system: str) -> None:
-        self._system = system
-        self._process = meter.create_histogram(
-            "messaging.process.duration",
-            "s",
-            "An attempt, from the entry of its body to its outcome",
-            explicit_bucket_boundaries_advisory=SHORT,
-        )
-        self._critical = meter.create_histogram(
-            "callboard.critical_time",
-            "s",
-            "From the publish of an event to the end of its run",
-            explicit_bucket_boundaries_advisory=LONG,
-        )
-        self._consumed = meter.create_counter(
-            "messaging.client.consumed.messages", "{message}", "Attempts that have ended"
-        )
-        self._sent = meter.create_counter(
-            "messaging.client.sent.messages", "{message}", "Events that left runs"
-        )
-        self._dead = meter.create_counter("callboard.dead_letters", "{event}", "Runs that were given up")
-
-    def note(self, work: Work, end: End, took: float, age: float | None) -> None:
-        actor = work.claimed.actor
-        facts = {
-            "messaging.system": self._system,
-            "messaging.operation.name": "process",
-            "messaging.destination.name": actor,
-        }
-        failed = {"error.type": end.failure.kind} if end.failure is not None else {}
-        self._process.record(took, {**facts, **failed, "callboard.outcome": end.status})
-        self._consumed.add(1, facts)
-        if age is not None:
-            self._critical.record(age, {"callboard.actor": actor})
-        if end.outgoing:
-            self._sent.add(len(end.outgoing), {"messaging.system": self._system, "callboard.actor": actor})
-        if end.dead is not None:
-            self._dead.add(1, {"callboard.actor": actor, "callboard.reason": end.dead.reason})

@@ -33,6 +33,7 @@ COMMANDS = {
     "doctor": "Examine settings, servers, queues and work; each finding with its fix.",
     "contract": "What other services need to publish: AsyncAPI, JSON Schemas, models.",
     "settings": "What is in effect, and where it comes from.",
+    "metrics": "Every metric: name, unit, labels, meaning.",
     "setup": "Users of RabbitMQ and roles of PostgreSQL, with what they need.",
     "migrate": "Bring the database to what the code needs.",
     "keys": "Who may publish over HTTP: list, create, rotate, revoke.",

@@ -31,6 +31,8 @@ class Job:
     threads: int
     expected: int = 0
     """How many bodies end the round; 0 where the rows in the database do."""
+    sample: float = 0.01
+    """Share of traces that are recorded, where the environment names an endpoint."""
 
     def to_argument(self) -> str:
         return json.dumps(asdict(self))

@@ -1,6 +1,7 @@
 """Our side: the actors, how their events are published, and the life of a worker process."""
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -21,7 +22,6 @@ from ops.bench.job import INSERT, STEPS, Job, Scenario, milliseconds_since, serv
 from ops.worker_process import SWITCH_INTERVAL
 from schemas import Event
 
-TRACE_SAMPLE = 0.01
 _told: list[float] = []
 
 
@@ -174,10 +174,12 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     logs.configure("warning")
     ours = Ours(job)
-    telemetry = Telemetry(sample=TRACE_SAMPLE)
+    telemetry = Telemetry(sample=job.sample)
     telemetry.install()
     engine = Engine(ours.settings, ours.broker, ours.transport, tracer=telemetry.tracer)
+    began = time.process_time()
     serve(job, engine.start, _told)
     engine.stop(timedelta(seconds=5))
     telemetry.shutdown()
+    print(json.dumps(time.process_time() - began), flush=True)
     os._exit(0)

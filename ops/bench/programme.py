@@ -8,10 +8,12 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ops.bench import tracing
 from ops.bench.figures import Outcome, Servers, Side
 from ops.bench.job import Scenario
 from ops.bench.machine import wait_for_quiet
 from ops.bench.rounds import backlog, delayed, paced
+from ops.bench.tracing import TracingCost
 
 THREADS: dict[Side, tuple[int, ...]] = {"plain": (1, 4, 8), "ours": (4, 8, 64)}
 """Tried once a scenario, on a quarter of the events; the best is used. Ours gains from more: threads in steps share a commit."""
@@ -33,8 +35,11 @@ COMMANDS: dict[str, tuple[Scenario, ...]] = {
     "latency": ("latency",),
     "async": ("async",),
     "delayed": ("delayed",),
+    "tracing": (),
     "all": ("tiny", "chain", "transaction", "steps", "latency", "async", "delayed"),
 }
+
+WITH_TRACING = ("tracing", "all")
 
 Progress = Callable[[str], None]
 
@@ -89,14 +94,13 @@ class Waits:
 class Results:
     comparisons: list[Comparison] = field(default_factory=list)
     waits: list[Waits] = field(default_factory=list)
+    tracing: TracingCost | None = None
 
 
-def run(
-    servers: Servers, names: Sequence[Scenario], rounds: int, events: int | None, say: Progress
-) -> Results:
-    """Raises BenchError when a round was not done, or not once."""
+def run(servers: Servers, what: str, rounds: int, events: int | None, say: Progress) -> Results:
+    """`what` is one of COMMANDS. Raises BenchError when a round was not done, or not once."""
     results = Results()
-    for name in names:
+    for name in COMMANDS[what]:
         number = events or EVENTS[name]
         if name in BACKLOGS:
             results.comparisons.append(_compared(servers, name, rounds, number, say))
@@ -108,13 +112,16 @@ def run(
             results.waits.append(
                 Waits("alone", {side: paced(servers, side, "steps", 8, alone) for side in sides(0)})
             )
+    if what in WITH_TRACING:
+        results.tracing = tracing.measure(servers, rounds, events, say)
     return results
 
 
-def steps_of(names: Sequence[Scenario], rounds: int) -> int:
+def steps_of(what: str, rounds: int) -> int:
     """How often `run` will say something."""
     trials = sum(len(found) for found in THREADS.values())
-    return sum(trials + 2 * rounds + (name == "steps") if name in BACKLOGS else 2 for name in names)
+    own = sum(trials + 2 * rounds + (name == "steps") if name in BACKLOGS else 2 for name in COMMANDS[what])
+    return own + (tracing.steps_of(rounds) if what in WITH_TRACING else 0)
 
 
 def sides(turn: int) -> tuple[Side, Side]:

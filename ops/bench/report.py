@@ -1,6 +1,7 @@
 """What the bench tells: tables for people, JSON for scripts, a picture for the documents."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from rich.console import Console
 from ops.bench.figures import Outcome, Side
 from ops.bench.machine import Limits
 from ops.bench.programme import Comparison, Results, Waits, most_at_once, percentile
+from ops.bench.tracing import TracingCost, Turn
 from ops.cli.screen import table
 
 SIDES: tuple[Side, ...] = ("ours", "plain")
@@ -39,6 +41,8 @@ def show(out: Console, results: Results, limits: Limits) -> None:
             )
         )
         out.print()
+    if results.tracing:
+        _show_tracing(out, results.tracing)
     out.print(
         f"this machine, one connection: {limits.confirmed_publishes:,.0f} confirmed publishes/s to a quorum queue, "
         f"{limits.one_row_commits:,.0f} one-row commits/s, {limits.round_trips:,.0f} round trips/s",
@@ -60,7 +64,30 @@ def to_json(results: Results, limits: Limits) -> dict[str, Any]:
             {**asdict(found), "ratio": found.ratio, "ratios": found.ratios} for found in results.comparisons
         ],
         "waits": [asdict(found) for found in results.waits],
+        "tracing": asdict(results.tracing) if results.tracing else None,
     }
+
+
+def _show_tracing(out: Console, found: TracingCost) -> None:
+    def row(name: str, figure: Callable[[Turn], float], ratio: str = "") -> tuple[str, ...]:
+        return (name, f"{found.microseconds(figure):,.0f}", ratio)
+
+    rows = [
+        row("none", lambda turn: turn.without),
+        row("1 %", lambda turn: turn.rare, f"{found.median(lambda turn: turn.rare_ratio):.3f} × none"),  # noqa: RUF001
+        row(
+            "100 %",
+            lambda turn: turn.full,
+            f"{found.median(lambda turn: turn.full_ratio):.2f} × the bare SDK, above none",  # noqa: RUF001
+        ),
+        row("the bare SDK alone", lambda turn: turn.bare),
+    ]
+    out.print(table(["TRACES", "CPU", "RATIO"], rows))
+    out.print(
+        f"µs of the worker's CPU a chain of three actors; {found.spans} spans, sent over HTTP; median of {len(found.turns)} "
+        "rounds\n",
+        style="dim",
+    )
 
 
 def _rate_row(found: Comparison) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import psycopg
@@ -28,14 +28,40 @@ PATIENCE_SECONDS = 8.0
 """How long an event that is due is waited for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """The share of traces that a worker records, and where it sends them; nothing is recorded without an endpoint."""
+
+    sample: float = 0.01
+    endpoint: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Room for all spans of a round: one that is dropped would cost nothing."""
+        if not self.endpoint:
+            return {"OTEL_SDK_DISABLED": "true"}
+        return {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": self.endpoint, "OTEL_BSP_MAX_QUEUE_SIZE": "1000000"}
+
+
+NOWHERE = Tracing()
+
+
 class Round:
     """Everything one round owns; `opened` makes it and takes it down."""
 
-    def __init__(self, servers: Servers, side: Side, scenario: Scenario, threads: int, events: int) -> None:
+    def __init__(
+        self,
+        servers: Servers,
+        side: Side,
+        scenario: Scenario,
+        threads: int,
+        events: int,
+        tracing: Tracing = NOWHERE,
+    ) -> None:
         self.servers, self.side, self.scenario, self.events = servers, side, scenario, events
         name = f"bench_{secrets.token_hex(4)}"
         dsn = make_conninfo(**{**conninfo_to_dict(servers.dsn), "dbname": name})  # type: ignore[arg-type]
-        self.job = Job(scenario, dsn, servers.amqp, name, threads, self._bodies())
+        self.job = Job(scenario, dsn, servers.amqp, name, threads, self._bodies(), tracing.sample)
         with psycopg.connect(servers.dsn, autocommit=True) as connection:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         self.party: Ours | Plain = Ours(self.job) if side == "ours" else Plain(self.job)
@@ -43,7 +69,7 @@ class Round:
             self.party.prepare()
         with self._database() as connection:
             connection.execute(EFFECTS)
-        self.worker = WorkerProcess(side, self.job)
+        self.worker = WorkerProcess(side, self.job, tracing.environment)
         self._before = self._spent()
 
     def publish(self, numbers: range, *, sent: float = 0.0, delay: timedelta | None = None) -> float:
@@ -128,8 +154,15 @@ class Round:
 
 
 @contextmanager
-def opened(servers: Servers, side: Side, scenario: Scenario, threads: int, events: int) -> Generator[Round]:
-    made = Round(servers, side, scenario, threads, events)
+def opened(
+    servers: Servers,
+    side: Side,
+    scenario: Scenario,
+    threads: int,
+    events: int,
+    tracing: Tracing = NOWHERE,
+) -> Generator[Round]:
+    made = Round(servers, side, scenario, threads, events, tracing)
     try:
         yield made
     finally:
@@ -144,6 +177,16 @@ def backlog(servers: Servers, side: Side, scenario: Scenario, threads: int, even
         made = work.outcome(enqueue=enqueue, drain=drain)
         work.prove()
         return made
+
+
+def traced(servers: Servers, scenario: Scenario, threads: int, events: int, tracing: Tracing) -> float:
+    """Seconds of CPU that our worker spends on a backlog, spans sent to the last."""
+    with opened(servers, "ours", scenario, threads, events, tracing) as work:
+        work.publish(range(events))
+        work.drain()
+        work.prove()
+        work.worker.finish()
+        return work.worker.spent()
 
 
 def paced(servers: Servers, side: Side, scenario: Scenario, threads: int, events: int) -> Outcome:

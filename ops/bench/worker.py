@@ -1,8 +1,10 @@
 """The worker process of a round, of either side, told what to do through its input."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from ops.bench.figures import BenchError, Side
@@ -14,11 +16,12 @@ HOUSE = Path(__file__).parents[2]
 class WorkerProcess:
     """A worker of either side, told what to do through its input."""
 
-    def __init__(self, side: Side, job: Job) -> None:
+    def __init__(self, side: Side, job: Job, environment: Mapping[str, str] | None = None) -> None:
         self._child = subprocess.Popen(
             # Not with -m: as `__main__` the module would name its actors otherwise than it does here.
             [sys.executable, "-c", f"from ops.bench.{side} import main; main()", job.to_argument()],
             cwd=HOUSE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **(environment or {})},
         )  # fmt: skip
         self.pid = self._child.pid
         self.expect("ready")
@@ -37,6 +40,10 @@ class WorkerProcess:
     def finish(self) -> tuple[float, ...]:
         self.say("stop")
         return tuple(json.loads(self._read() or "[]"))
+
+    def spent(self) -> float:
+        """Seconds of CPU from ready to the end, spans sent. Only of ours, after `finish`."""
+        return float(json.loads(self._read()))
 
     def end(self) -> None:
         self._child.kill()

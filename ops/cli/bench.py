@@ -17,7 +17,7 @@ from ops.cli.session import end_as_by_ctrl_c
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.rabbitmq import EmbeddedRabbit
 
-What = Literal["tiny", "chain", "steps", "latency", "async", "delayed", "all"]
+What = Literal["tiny", "chain", "steps", "latency", "async", "delayed", "tracing", "all"]
 
 
 def bench(
@@ -29,8 +29,8 @@ def bench(
     json: Annotated[Path | None, typer.Option("--json", help="Write every round's figures here.")] = None,
     svg: Annotated[Path | None, typer.Option("--svg", help="Draw the ratios here.")] = None,
 ) -> None:
-    """Measure ours against plain Dramatiq: alternating rounds, ratios, CPU by server. Starts a PostgreSQL and a RabbitMQ of its
-    own; quote ratios, figures do not travel."""
+    """Measure ours against plain Dramatiq: alternating rounds, ratios, CPU by server; `tracing` against ours without it and the
+    bare SDK. Starts a PostgreSQL and a RabbitMQ of its own; quote ratios, figures do not travel."""
     logs.configure("warning")
     end_as_by_ctrl_c()
     with (
@@ -49,12 +49,11 @@ def bench(
 
 
 def _measured(servers: Servers, what: What, rounds: int, events: int | None) -> programme.Results:
-    names = programme.COMMANDS[what]
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors(), transient=True) as progress:
-        task = progress.add_task("starting", total=programme.steps_of(names, rounds))
+        task = progress.add_task("starting", total=programme.steps_of(what, rounds))
 
         def say(doing: str) -> None:
             progress.update(task, description=doing, advance=1)
 
-        return programme.run(servers, names, rounds, events, say)
+        return programme.run(servers, what, rounds, events, say)

@@ -1,13 +1,12 @@
-"""The bare SDK: the spans of one story, made as often as asked, through the same processor and exporter. Nothing else."""
+"""The bare SDK: the spans of one story as an author would make them by hand, through the same processor and exporter."""
 
 import json
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.sdk.trace import TracerProvider
@@ -43,35 +42,36 @@ def shapes_of(spans: Sequence[trace_pb2.Span]) -> list[Shape]:
     ]
 
 
-def order_of(shapes: Sequence[Shape], times: int) -> str:
-    return json.dumps({"shapes": [asdict(shape) for shape in shapes], "times": times})
+def to_text(shapes: Sequence[Shape]) -> str:
+    return json.dumps([asdict(shape) for shape in shapes])
 
 
-def main() -> None:
-    """Its order is the first argument; prints the seconds of CPU, spans sent to the last."""
-    order = json.loads(sys.argv[1])
-    shapes = [Shape(**shape) for shape in order["shapes"]]
-    provider = TracerProvider(sampler=ParentBasedTraceIdRatio(1.0), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    tracer = provider.get_tracer("bare")
-    began = time.process_time()
-    for _ in range(order["times"]):
-        _tell(tracer, shapes)
-    provider.force_flush()
-    provider.shutdown()
-    print(json.dumps(time.process_time() - began))
+class Bare:
+    """A provider of its own; `shapes` as `to_text` writes them. Make it after the process has forked: it starts a thread."""
 
+    def __init__(self, shapes: str) -> None:
+        self._shapes = [Shape(**shape) for shape in json.loads(shapes)]
+        self._provider = TracerProvider(sampler=ParentBasedTraceIdRatio(1.0), shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer("bare")
 
-def _tell(tracer: trace.Tracer, shapes: Sequence[Shape]) -> None:
-    spans: list[trace.Span] = []
-    for shape in shapes:
-        around = trace.set_span_in_context(spans[shape.parent]) if shape.parent >= 0 else None
-        links = [Link(spans[place].get_span_context()) for place in shape.links if place < len(spans)]
-        spans.append(
-            tracer.start_span(shape.name, around, SpanKind(shape.kind), dict(shape.attributes), links)
-        )
-    for span in reversed(spans):
-        span.end()
+    def tell(self) -> None:
+        """All spans of one story."""
+        spans: list[trace.Span] = []
+        for shape in self._shapes:
+            around = trace.set_span_in_context(spans[shape.parent]) if shape.parent >= 0 else Context()
+            links = [Link(spans[place].get_span_context()) for place in shape.links if place < len(spans)]
+            spans.append(
+                self._tracer.start_span(
+                    shape.name, around, SpanKind(shape.kind), dict(shape.attributes), links
+                )
+            )
+        for span in reversed(spans):
+            span.end()
+
+    def shutdown(self) -> None:
+        """Sends what waits."""
+        self._provider.shutdown()
 
 
 def _value(value: Any) -> object:

@@ -33,6 +33,8 @@ class Job:
     """How many bodies end the round; 0 where the rows in the database do."""
     sample: float = 0.01
     """Share of traces that are recorded, where the environment names an endpoint."""
+    bare: str = ""
+    """Spans that the last body of a chain makes with the bare SDK, in place of ours."""
 
     def to_argument(self) -> str:
         return json.dumps(asdict(self))

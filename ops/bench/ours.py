@@ -18,11 +18,14 @@ from broker.engine import Engine
 from broker.migrate import engine_migrations, migrate
 from broker.telemetry import Telemetry
 from broker.transports.rabbitmq import RabbitmqTransport
+from ops.bench.bare import Bare
 from ops.bench.job import INSERT, STEPS, Job, Scenario, milliseconds_since, serve
 from ops.worker_process import SWITCH_INTERVAL
 from schemas import Event
 
 _told: list[float] = []
+_beside: list[Bare] = []
+"""One, where a round asks for spans of the bare SDK."""
 
 
 class Numbered(Event):
@@ -82,6 +85,8 @@ def second(event: Second, run: Run) -> Third:
 @actor()
 def third(event: Third, run: Run) -> None:
     run.write(INSERT, {"id": event.n, "stage": 3})
+    for bare in _beside:
+        bare.tell()
 
 
 @actor()
@@ -175,11 +180,15 @@ def main() -> None:
     logs.configure("warning")
     ours = Ours(job)
     telemetry = Telemetry(sample=job.sample)
-    telemetry.install()
-    engine = Engine(ours.settings, ours.broker, ours.transport, tracer=telemetry.tracer)
+    if job.bare:
+        _beside.append(Bare(job.bare))
+    tracer = None if job.bare else telemetry.tracer
+    engine = Engine(ours.settings, ours.broker, ours.transport, tracer=tracer)
     began = time.process_time()
     serve(job, engine.start, _told)
     engine.stop(timedelta(seconds=5))
     telemetry.shutdown()
+    for bare in _beside:
+        bare.shutdown()
     print(json.dumps(time.process_time() - began), flush=True)
     os._exit(0)

@@ -78,9 +78,9 @@ def _show_tracing(out: Console, found: TracingCost) -> None:
         row(
             "100 %",
             lambda turn: turn.full,
-            f"{found.median(lambda turn: turn.full_ratio):.2f} × the bare SDK, above none",  # noqa: RUF001
+            f"{found.median(lambda turn: turn.full_ratio):.2f} × the bare SDK, both above none",  # noqa: RUF001
         ),
-        row("the bare SDK alone", lambda turn: turn.bare),
+        row("none, and a body that makes the same spans with the bare SDK", lambda turn: turn.bare),
     ]
     out.print(table(["TRACES", "CPU", "RATIO"], rows))
     out.print(

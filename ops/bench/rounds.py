@@ -30,10 +30,13 @@ PATIENCE_SECONDS = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """The share of traces that a worker records, and where it sends them; nothing is recorded without an endpoint."""
+    """The share of traces that a worker records, and where it sends them; nothing is recorded without an endpoint.
+
+    With `bare` it records none, and a body makes those spans with the bare SDK."""
 
     sample: float = 0.01
     endpoint: str = ""
+    bare: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -61,7 +64,9 @@ class Round:
         self.servers, self.side, self.scenario, self.events = servers, side, scenario, events
         name = f"bench_{secrets.token_hex(4)}"
         dsn = make_conninfo(**{**conninfo_to_dict(servers.dsn), "dbname": name})  # type: ignore[arg-type]
-        self.job = Job(scenario, dsn, servers.amqp, name, threads, self._bodies(), tracing.sample)
+        self.job = Job(
+            scenario, dsn, servers.amqp, name, threads, self._bodies(), tracing.sample, tracing.bare
+        )
         with psycopg.connect(servers.dsn, autocommit=True) as connection:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         self.party: Ours | Plain = Ours(self.job) if side == "ours" else Plain(self.job)

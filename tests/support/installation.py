@@ -94,11 +94,12 @@ class Installation:
         return found
 
     @contextmanager
-    def workers(self, processes: int = 1) -> Generator[Workers]:
-        """Ready, and stopped in order afterwards."""
+    def workers(self, processes: int = 1, *, actors: str = "*") -> Generator[Workers]:
+        """Ready, and stopped in order afterwards. `actors` is a glob: only these."""
         log = self.directory / "worker.log"
         with log.open("ab") as errors:
             command = [sys.executable, "-m", "ops", "worker", "--processes", str(processes)]
+            command += ["--actors", actors]
             process = subprocess.Popen(
                 launch_command(command, death_signal=signal.SIGKILL),
                 cwd=ROOT, env=self._environment(), stdout=subprocess.PIPE, stderr=errors, text=True,

@@ -132,13 +132,6 @@ def get_letter(connection: Connection, id: UUID) -> Letter:
     return letter
 
 
-def reveal(connection: Connection, letter: Letter, by: str) -> Letter:
-    """The letter as it is; the audit says who has read what is marked in it. One commit."""
-    with connection.transaction(), connection.cursor() as cursor:
-        note(cursor, by, "reveal", str(letter.id))
-    return letter
-
-
 def replay(connection: Connection, ids: Sequence[UUID], again: Again) -> list[UUID]:
     """Try these again; returns those replayed. One commit; a letter that is settled already is left alone, so two people who
     replay the same letter run it once, and a replay that was interrupted goes on where it was.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
-from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic import AliasChoices, BaseModel, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -59,7 +59,7 @@ def masked(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
     """A payload with `***` for what is marked. It need not be valid; fields the model does not have are kept."""
     fields: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
-        fields |= {name: field, field.alias or name: field}
+        fields |= dict.fromkeys((name, *_aliases(field)), field)
     return {key: value if key not in fields else _masked(fields[key], value) for key, value in data.items()}
 
 
@@ -76,6 +76,13 @@ def _below(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[type[
         for field in model.model_fields.values():
             for part in _parts(field):
                 yield from _below(part, seen)
+
+
+def _aliases(field: FieldInfo) -> list[str]:
+    """All names it is also taken under."""
+    other = field.validation_alias
+    names = (field.alias, *(other.choices if isinstance(other, AliasChoices) else (other,)))
+    return [name for name in names if isinstance(name, str)]
 
 
 def _masked(field: FieldInfo, value: Any) -> Any:

@@ -12,6 +12,7 @@ from psycopg import Connection
 from rich.progress import track
 
 from broker import CallboardError, dead_letters
+from broker.audit import note_reveal
 from broker.dead_letters import Filter, Letter
 from broker.reopen import Again
 from ops.choosing import (
@@ -32,7 +33,8 @@ from ops.choosing import (
     letter_id,
     person,
 )  # fmt: skip
-from ops.cli.letter import show_letter, without_marked
+from ops.cli.letter import hidden, show_letter
+from ops.cli.marked import Reveal
 from ops.cli.screen import Cell, ago, clock, console, emit_json, errors, one_line, table
 from ops.cli.session import confirmed, connected, loaded, settings_of_command
 
@@ -71,7 +73,7 @@ def list_(
         counts = dead_letters.count_letters(connection)
     if json:
         loaded(settings)
-        emit_json([without_marked(letter) for letter in found])
+        emit_json([hidden(letter) for letter in found])
         return
     out = console()
     if found:
@@ -86,20 +88,20 @@ def list_(
 @app.command()
 def show(
     id: Annotated[str, typer.Argument(metavar="ID")],
-    reveal: Annotated[
-        bool,
-        typer.Option("--reveal", help="Also what is marked as secret or personal; it is noted who looked."),
-    ] = False,
+    reveal: Reveal = False,
     by: Who = None,
     json: Json = False,
 ) -> None:
-    """One dead letter, whole: event, attempts, errors. Fields that are marked as secret or personal are shown as ***."""
+    """One dead letter, whole: event, attempts, errors. What is marked as secret or personal is shown as ***."""
     settings = settings_of_command()
     if not reveal:
         loaded(settings)
     with connected(settings) as connection:
         letter = dead_letters.get_letter(connection, letter_id(id))
-        letter = dead_letters.reveal(connection, letter, person(by)) if reveal else without_marked(letter)
+        if reveal:
+            note_reveal(connection, person(by), letter.id)
+        else:
+            letter = hidden(letter)
     emit_json(letter) if json else show_letter(console(), letter)
 
 

@@ -2,32 +2,30 @@
 
 import json
 from dataclasses import replace
-from typing import Any
 
 from rich.console import Console
 
 from broker.dead_letters import Letter
+from ops.cli.marked import without_marked
 from ops.cli.screen import clock, facts, one_line, printable, table
-from schemas import UnknownType, UnknownVersion, find
-from schemas.marks import masked
+from schemas.marks import HIDDEN
 
 BODY_LIMIT = 4_000
 """Characters of a payload; `--json` has all of it."""
 
 
-def without_marked(letter: Letter) -> Letter:
-    """With `***` for what its event type marks as secret or personal."""
-    try:
-        kind = find(letter.event_type or "")
-    except (UnknownType, UnknownVersion):
-        return letter
-
-    def hidden(payload: dict[str, Any] | None) -> dict[str, Any] | None:
-        return masked(kind, payload) if payload is not None else None
-
-    payload = letter.payload
-    body = json.dumps(hidden(payload)).encode() if letter.event is None and payload is not None else None
-    return replace(letter, event=hidden(letter.event), edited=hidden(letter.edited), body=body or letter.body)
+def hidden(letter: Letter) -> Letter:
+    """With `***` for what its event type marks as secret or personal, and for a body that nobody could read."""
+    kind, payload = letter.event_type, letter.payload
+    body = letter.body
+    if letter.event is None and body is not None:
+        body = json.dumps(without_marked(kind, payload)).encode() if payload is not None else HIDDEN.encode()
+    return replace(
+        letter,
+        event=without_marked(kind, letter.event),
+        edited=without_marked(kind, letter.edited),
+        body=body,
+    )
 
 
 def show_letter(out: Console, letter: Letter) -> None:

@@ -1,19 +1,24 @@
 """`callboard runs`: what was done, what is being done, and why something is not."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from broker import CallboardError, reopen
+from broker.audit import note_reveal
 from broker.errors import NotFoundError
-from broker.history import STATUSES, RunRow, chain, list_runs, runs_of, story
+from broker.history import STATUSES, RunRow, RunStory, chain, list_runs, runs_of, story
 from broker.reopen import Again
 from broker.wiring import nearest
+from ops.boot import load
 from ops.choosing import Data, FromStep, Who, edited, person
 from ops.cli.cancelling import cancel_runs
+from ops.cli.marked import Reveal, without_marked
 from ops.cli.screen import Cell, ago, console, emit_json, one_line, status, table, took
 from ops.cli.session import connected, loaded, settings_of_command
 from ops.cli.timeline import show_chain, show_story
+from schemas.marks import HIDDEN
 
 app = typer.Typer(
     help="List runs, newest first; `show` tells one with everything that happened to it; rerun, cancel."
@@ -57,10 +62,18 @@ def show(
     reference: Annotated[
         str, typer.Argument(metavar="RUN_ID|EVENT_ID", help="Of an event, all its runs are shown.")
     ],
+    reveal: Reveal = False,
+    by: Who = None,
     json: Json = False,
 ) -> None:
-    """The timeline of a run: its event, steps, failed attempts with their delays, dead letters, and the story it is part of."""
-    with connected(settings_of_command()) as connection:
+    """The timeline of a run: its event, steps, failed attempts with their delays, dead letters, and the story it is part of.
+
+    With --json also its payload, without what is marked as secret or personal.
+    """
+    settings = settings_of_command()
+    if json and not reveal:
+        load(settings)
+    with connected(settings) as connection:
         found = runs_of(connection, reference)
         if not found:
             raise NotFoundError(
@@ -68,8 +81,10 @@ def show(
             )
         stories = [story(connection, run) for run in found]
         whole = chain(connection, found[0].correlation_id)
+        if json and reveal:
+            note_reveal(connection, person(by), *(run.id for run in found))
     if json:
-        emit_json({"runs": stories, "chain": whole})
+        emit_json({"runs": stories if reveal else [_hidden(told) for told in stories], "chain": whole})
         return
     out = console()
     for told in stories:
@@ -100,6 +115,13 @@ def rerun(
 
 
 app.command("cancel")(cancel_runs)
+
+
+def _hidden(told: RunStory) -> RunStory:
+    """What a run returned has no marks that we know."""
+    run = told.run
+    event = without_marked(run.event_type, run.event)
+    return replace(told, run=replace(run, event=event, result=None if run.result is None else HIDDEN))
 
 
 def _row(run: RunRow) -> list[Cell]:

@@ -13,7 +13,17 @@ from tests.ops.conftest import Cli
 from tests.support.runner import HOUSE
 
 FOLDER = Path(HOUSE) / "ops" / "cli"
-NO_COMMANDS = {"__init__", "app", "cancelling", "completion", "letter", "screen", "session", "timeline"}
+NO_COMMANDS = {
+    "__init__",
+    "app",
+    "cancelling",
+    "completion",
+    "letter",
+    "marked",
+    "screen",
+    "session",
+    "timeline",
+}
 
 
 def python(program: str, **environment: str) -> str:

@@ -52,6 +52,34 @@ def test_marked_fields_of_a_dead_letter_are_shown_to_who_says_so(stage: Stage, c
     assert stage.rows("select who, what, target from audit") == [("ada", "reveal", str(id))]
 
 
+def test_marked_fields_and_the_result_of_a_run_are_shown_to_who_says_so(stage: Stage, cli: Cli) -> None:
+    stage.publish(SeatBooked(guest_id="g-7", email=CANARY, row=2))
+    stage.drain()
+    [(id,)] = stage.rows("select id from run")
+
+    told = json.loads(cli("runs", "show", str(id), "--json").stdout)["runs"][0]["run"]
+    assert told["event"] == {"guest_id": "g-7", "email": "***", "row": 2}
+    assert CANARY not in cli("runs", "show", str(id)).stdout
+    assert stage.rows("select count(*) from audit") == [(0,)]
+
+    told = json.loads(cli("runs", "show", str(id), "--json", "--reveal", "--by", "ada").stdout)
+    assert told["runs"][0]["run"]["event"]["email"] == CANARY
+    assert stage.rows("select who, what, target from audit") == [("ada", "reveal", str(id))]
+
+
+def test_nothing_of_a_type_that_nobody_knows_is_shown(stage: Stage, cli: Cli) -> None:
+    stage.publish(SeatBooked(guest_id="g-7", email=CANARY, row=0))
+    stage.drain()
+    with stage.database.once("test") as connection:
+        connection.execute("update run set event_type = 'seat.sold'")
+        connection.execute("update dead_letter set event_type = 'seat.sold'")
+    [(run, letter)] = stage.rows("select run_id, id from dead_letter")
+
+    shown = cli("runs", "show", str(run), "--json").stdout + cli("dead", "show", str(letter)).stdout
+    assert "g-7" not in shown and CANARY not in shown
+    assert '"row": "***"' in shown
+
+
 def test_a_person_is_planned_refused_and_erased(stage: Stage, cli: Cli) -> None:
     for row in (0, 1, 2):
         stage.publish(SeatBooked(guest_id="g-7", email=CANARY, row=row))

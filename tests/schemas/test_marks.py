@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from schemas import PERSONAL, SECRET, SUBJECT, Event, Part, isolated
 from schemas.marks import HIDDEN, is_marked, marked_texts, masked, subject_fields
@@ -26,6 +26,7 @@ with isolated():
         guest: Guest
         nicknames: tuple[Annotated[str, PERSONAL], ...] = ()
         wishes: Annotated[dict[str, Any] | None, PERSONAL] = None
+        story: Annotated[str, PERSONAL, Field(validation_alias=AliasChoices("story", "tale"))] = ""
         room: int = 0
 
     class RoomCleaned(Event, type="room.cleaned"):
@@ -51,6 +52,10 @@ def test_an_event_without_marks_costs_nothing_and_hides_nothing() -> None:
     assert not is_marked(RoomCleaned)
     assert is_marked(GuestArrived)
     assert marked_texts(RoomCleaned(room=1234567)) == ()
+
+
+def test_a_payload_is_masked_under_each_name_that_it_is_taken_under() -> None:
+    assert masked(GuestArrived, {"tale": "long ago", "room": 1}) == {"tale": HIDDEN, "room": 1}
 
 
 @pytest.mark.parametrize("by_alias", [False, True])

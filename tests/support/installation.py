@@ -96,17 +96,29 @@ class Installation:
     @contextmanager
     def workers(self, processes: int = 1, *, actors: str = "*") -> Generator[Workers]:
         """Ready, and stopped in order afterwards. `actors` is a glob: only these."""
-        log = self.directory / "worker.log"
-        with log.open("ab") as errors:
-            command = [sys.executable, "-m", "ops", "worker", "--processes", str(processes)]
-            command += ["--actors", actors]
+        command = ("worker", "--processes", str(processes), "--actors", actors)
+        with self._started(*command, log="worker.log", first="ready") as (process, _line, log):
+            yield Workers(process, log, self.database, processes + 1)
+
+    @contextmanager
+    def web(self) -> Generator[str]:
+        """`callboard web`, its address with a slash at the end; its log is `web.log`."""
+        with self._started("web", log="web.log", first="status page: ") as (_process, line, _log):
+            yield line.removeprefix("status page: ").strip()
+
+    @contextmanager
+    def _started(
+        self, *command: str, log: str, first: str
+    ) -> "Generator[tuple[subprocess.Popen[str], str, Path]]":
+        """With its first line, which begins so; stopped in order afterwards."""
+        path = self.directory / log
+        with path.open("ab") as errors:
             process = subprocess.Popen(
-                launch_command(command, death_signal=signal.SIGKILL),
+                launch_command([sys.executable, "-m", "ops", *command], death_signal=signal.SIGKILL),
                 cwd=ROOT, env=self._environment(), stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
         try:
-            _await_ready(process, log)
-            yield Workers(process, log, self.database, processes + 1)
+            yield process, _first_line(process, first, path), path
         finally:
             process.terminate()
             try:
@@ -156,10 +168,11 @@ def topology_of_the_demo() -> Topology:
     return make_broker(load(settings), settings).topology()
 
 
-def _await_ready(process: "subprocess.Popen[str]", log: Path) -> None:
+def _first_line(process: "subprocess.Popen[str]", wanted: str, log: Path) -> str:
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         answered = selector.select(START_LIMIT.total_seconds())
     first = process.stdout.readline() if answered else "(nothing)"
-    assert first.startswith("ready"), f"the workers said {first!r}; the end of their log:\n{tail(log)}"
+    assert first.startswith(wanted), f"it said {first!r}; the end of its log:\n{tail(log)}"
+    return first

@@ -1,16 +1,17 @@
-"""What the orders domain keeps: orders and their variants.
+"""What the orders domain keeps: orders, their variants, and what was offered after.
 
 Statements run with the engine's schema in the search path, where `clock()` is; our tables are named with theirs.
 Lock order: song_order, then song_variant by number.
 """
 
 from collections.abc import Sequence
+from typing import get_args
 from uuid import UUID
 
 from psycopg import Connection
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from actors.orders.song import SongCustomization
+from actors.orders.song import Genre, SongCustomization
 from broker import NonRetriable
 from schemas.orders import OrderPaid, Variant
 
@@ -68,6 +69,23 @@ _FAIL_VARIANTS = """
 update orders.song_variant set status = 'failed', error = %(reason)s, updated_at = clock()
 where order_id = %(id)s and status in ('pending', 'generating')"""
 
+_MAKE_OFFER = """
+with made as (
+    insert into orders.song_offer (order_id, genres, created_at)
+    select id, array_remove(%(genres)s::text[], customization ->> 'genre'), clock()
+    from orders.song_order where id = %(id)s
+    on conflict do nothing
+    returning order_id, genres
+)
+select song_order.user_id, made.genres from made join orders.song_order on song_order.id = made.order_id"""
+
+
+class Offer(BaseModel):
+    """What is offered, and to whom; None is who bought without an account."""
+
+    user_id: str | None
+    genres: tuple[str, ...]
+
 
 def order_values(event: OrderPaid) -> dict[str, object]:
     """The columns of an order that its payment tells."""
@@ -95,6 +113,12 @@ def fetch_customization(db: Connection, order_id: UUID) -> SongCustomization:
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False))
         raise NonRetriable(f"order {order_id} asks for what cannot be played: see its {fields}") from error
+
+
+def make_offer(db: Connection, order_id: UUID) -> Offer | None:
+    """All other genres. None for an order that has its offer, or is not there."""
+    row = db.execute(_MAKE_OFFER, {"id": order_id, "genres": list(get_args(Genre))}).fetchone()
+    return Offer(user_id=row[0], genres=row[1]) if row is not None else None
 
 
 def mark_generating(db: Connection, order_id: UUID) -> None:

@@ -26,12 +26,12 @@ def kept(callboard: Installation, count: int) -> None:
 
 
 def test_an_event_that_nobody_hears_is_kept_and_listed(staffed: Installation) -> None:
-    event_id = staffed.publish("order.completed", order_id=str(uuid4()), variant_urls=["/songs/1.wav"])
+    event_id = staffed.publish("order.failed", order_id=str(uuid4()), reason="no songs today")
     kept(staffed, 1)
 
     [letter] = staffed.letters("--reason", "unheard")
     assert letter["event_id"] == event_id
-    assert letter["event_type"] == "order.completed"
+    assert letter["event_type"] == "order.failed"
     assert event_id in staffed.callboard("dead", "show", letter["id"])
     assert staffed.letters() == []  # nobody has to act on it
 

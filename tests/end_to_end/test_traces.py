@@ -56,6 +56,8 @@ SONG_ORDER = Counter(
         "publish order.variants_generated": 1,
         "process orders.finalize": 1,
         "publish order.completed": 1,
+        "process orders.offer": 1,
+        "step make-offer": 1,
     }
 )
 

@@ -8,17 +8,19 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from actors.notifications.notify import notify
 from actors.orders import store
 from actors.orders.accept import accept
 from actors.orders.fail import fail
 from actors.orders.finalize import finalize
 from actors.orders.generate import generate
+from actors.orders.offer import offer
 from broker import dead_letters
 from broker.database import Database
 from broker.migrate import engine_migrations, migrate
 from broker.reopen import Again
 from broker.testing import Stage
-from schemas.orders import Customization, OrderPaid
+from schemas.orders import Customization, OrderCompleted, OrderPaid
 from tests.actors.orders.conftest import Studio
 from tests.actors.stages import domains, stage
 from tests.support.audience import TABLE, hear
@@ -70,6 +72,24 @@ def test_an_order_becomes_three_different_songs(dsn: str, songs: Path) -> None:
         assert [name for name in names if name.startswith("generate-and-upload")] == [
             f"generate-and-upload[{index}]" for index in range(3)
         ]
+
+
+def test_a_buyer_with_an_account_is_offered_the_other_genres_once(dsn: str, songs: Path) -> None:
+    with stage(dsn, *HOUSE, offer, notify) as play:
+        mine, nobodys = paid("cs_1"), paid("cs_2").model_copy(update={"user_id": None})
+        play.publish(mine)
+        play.publish(nobodys)
+        play.drain()
+        play.publish(OrderCompleted(order_id=mine.order_id, variant_urls=("/songs/1.wav",)))
+        play.publish(OrderCompleted(order_id=uuid4(), variant_urls=("/songs/1.wav",)))
+        play.drain()
+
+        others = ["rock", "folk", "jazz", "classical", "electronic"]
+        offers = play.rows("select order_id, genres from orders.song_offer order by created_at")
+        assert sorted(offers) == sorted([(mine.order_id, others), (nobodys.order_id, others)])
+        told = play.rows("select user_id, message from notifications.notification")
+        assert told == [("ada", "It would also sound well as rock, folk, jazz, classical, electronic.")]
+        assert play.rows("select 1 from dead_letter") == []
 
 
 def test_one_payment_is_one_generation_however_often_it_is_told(dsn: str, studio: Studio) -> None:

@@ -31,6 +31,7 @@ COMMANDS = {
     "realtime": "Tokens for those who listen to channels.",
     "check": "Everything that can be wrong before the first event travels.",
     "doctor": "Examine settings, servers, queues and work; each finding with its fix.",
+    "alerts": "What should wake somebody, for cron and monitoring.",
     "contract": "What other services need to publish: AsyncAPI, JSON Schemas, models.",
     "settings": "What is in effect, and where it comes from.",
     "metrics": "Every metric: name, unit, labels, meaning.",

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings
 from rich.text import Text
 
 from broker import ConfigurationError, Settings, load_settings
+from ops.alert_settings import AlertSettings
 from ops.boot import load
 from ops.cli.screen import console, emit_json, errors, table
 from ops.setting_rows import SettingGroup, SettingRow, read_groups
@@ -26,7 +27,7 @@ def settings(
 ) -> None:
     """Show every setting of the engine and of the loaded domains: its value, and whether that is the default, the
     environment's, or read from a file that CALLBOARD_…_FILE names. Secrets are masked. Exit status 1 if one is wrong."""
-    kinds: list[type[BaseSettings]] = [Settings, *_of_domains()]
+    kinds: list[type[BaseSettings]] = [Settings, AlertSettings, *_of_domains()]
     if page:
         sys.stdout.write(settings_page(kinds))
         return

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings
 from broker import Settings
 from broker.environment import FILE, variable
 from broker.wiring import nearest
+from ops.alert_settings import AlertSettings
 from ops.doctor.finding import Remarks, fail, ok, some, warn
 from ops.doctor.patient import Patient, on_this_machine
 from ops.setting_rows import read_groups
@@ -17,7 +18,7 @@ _OTHERS = re.compile(r"CALLBOARD_(PG_BINDIR|RABBITMQ_ROOT|TEST_\w+)$")
 
 
 def settings(patient: Patient) -> Remarks:
-    kinds: list[type[BaseSettings]] = [Settings, *patient.app.settings]
+    kinds: list[type[BaseSettings]] = [Settings, AlertSettings, *patient.app.settings]
     known = {variable(kind, field) for kind in kinds for field in kind.model_fields}
     given = sorted(name for name in os.environ if name.startswith("CALLBOARD_"))
     strange = [n for n in given if n.removesuffix(FILE) not in known and not _OTHERS.match(n)]

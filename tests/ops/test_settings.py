@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from actors.orders.settings import OrdersSettings
 from broker import ConfigurationError, EnvironmentSettings, Settings, load_settings
+from ops.alert_settings import AlertSettings
 from ops.boot import load
 from ops.setting_rows import read_groups
 from tests.ops.conftest import Cli
@@ -194,7 +195,7 @@ def test_the_page_of_all_settings_is_current(cli: Cli, monkeypatch: pytest.Monke
 
 
 def test_every_setting_is_described() -> None:
-    kinds: list[type[BaseSettings]] = [Settings, *load(Settings(demo=True)).settings]
+    kinds: list[type[BaseSettings]] = [Settings, AlertSettings, *load(Settings(demo=True)).settings]
 
     silent = [
         f"{kind.__name__}.{name}"

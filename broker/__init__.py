@@ -6,6 +6,7 @@ from broker.environment import EnvironmentSettings
 from broker.errors import CallboardError, ConfigurationError, InvokeFailed, PublishError, StepFailed
 from broker.failed_events import failed_event
 from broker.gathering import Batch, Debounce
+from broker.ledger import Ledger
 from broker.middleware.base import Door, Policy, Visit
 from broker.outcomes import Failed, Ok, Result
 from broker.policies import CancelOn, Concurrency, Idempotency, Policies, RateLimit, Singleton, Throttle
@@ -42,6 +43,7 @@ __all__ = [
     "Failed",
     "Idempotency",
     "InvokeFailed",
+    "Ledger",
     "Missed",
     "NO_RETRY",
     "NonRetriable",

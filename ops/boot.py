@@ -18,6 +18,7 @@ from broker import Actor, ConfigurationError, Pipeline, Policies, Publisher, Sch
 from broker.broker import CallboardBroker
 from broker.database import Database
 from broker.engine import Engine
+from broker.ledger import Ledger
 from broker.middleware.trace import Trace
 from broker.migrate import Migration, engine_migrations, read_folder
 from broker.schedules.checks import check_schedules
@@ -35,7 +36,7 @@ class BrokenModuleError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What was found: actors, pipelines, schedules, webhooks, and the SQL and settings of their domains. Valid while empty."""
+    """Actors, pipelines, schedules, webhooks, and the SQL, settings and ledgers of their domains. Valid while empty."""
 
     actors: tuple[Actor[Any, Any], ...] = ()
     pipelines: tuple[Pipeline, ...] = ()
@@ -44,6 +45,7 @@ class App:
     settings: tuple[type[BaseSettings], ...] = ()
     schedules: tuple[Schedule, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
+    ledgers: tuple[Ledger, ...] = ()
 
     def migrations(self, schema: str) -> list[Migration]:
         """The engine's, then each domain's, in order."""
@@ -68,6 +70,7 @@ def load(settings: Settings) -> App:
     pipelines: list[Pipeline] = []
     domains: list[tuple[str, Path]] = []
     kinds: list[type[BaseSettings]] = []
+    ledgers: list[Ledger] = []
     schedules: dict[Schedule, str] = {}
     webhooks: list[Webhook] = []
     for app in apps_of(settings):
@@ -78,6 +81,7 @@ def load(settings: Settings) -> App:
             defaults = defaults or _defaults_in(module, f"{prefix}actors")
             own += [found for found in vars(module).values() if _defined_in(found, module)]
             kinds += _settings_in(module)
+            ledgers += [found for found in vars(module).values() if isinstance(found, Ledger)]
         if defaults is not None:
             for each in own:
                 each.with_defaults(defaults)
@@ -100,6 +104,7 @@ def load(settings: Settings) -> App:
         tuple(kinds),
         tuple(replace(schedule, app=app) for schedule, app in schedules.items()),
         tuple(dict.fromkeys(webhooks)),
+        tuple(dict.fromkeys(ledgers)),
     )
 
 

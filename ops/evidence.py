@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTable
 
 from broker import Settings
 from broker.history import (
@@ -27,6 +29,7 @@ from broker.history import (
     waits_of,
     workers,
 )
+from broker.ledger import LedgerRow
 from broker.pause import Paused, pause_of
 from broker.topology import DEFAULT_NAMESPACE
 from ops.boot import App
@@ -53,6 +56,8 @@ class Evidence:
     """Run → what it has gathered, for those that still do."""
     pauses: Mapping[UUID, Paused] = field(default_factory=dict[UUID, Paused])
     """Run → what it waits for to be resumed."""
+    ledgers: Mapping[UUID, Sequence[LedgerRow]] = field(default_factory=dict[UUID, Sequence[LedgerRow]])
+    """Run → what its domain has written down about it."""
     attempts: dict[str, int] = field(default_factory=dict[str, int])
     """Actor → attempts it is allowed, for the actors that are loaded here."""
     lease: timedelta = timedelta(seconds=10)
@@ -87,11 +92,22 @@ def look(connection: Connection, settings: Settings, app: App, reference: str) -
         waits={run.id: waits_of(connection, run.id) for run in runs if run.status == "waiting"},
         gathering={run.id: found for run in runs if (found := gathering(connection, run.id)) is not None},
         pauses={run.id: held for run in runs if (held := pause_of(connection, run.id)) is not None},
+        ledgers={run.id: _rows(connection, app, run) for run in runs},
         attempts={actor.name: actor.policies.retry.attempts for actor in app.actors},
         lease=settings.lease,
         namespace=settings.namespace,
         rabbitmq=bool(settings.broker_urls),
     )
+
+
+def _rows(connection: Connection, app: App, run: RunRow) -> list[LedgerRow]:
+    """Nothing of a table that is not there, or not for us to read: it only adds to what the engine knows."""
+    domain, found = run.actor.partition(".")[0], list[LedgerRow]()
+    for ledger in app.ledgers:
+        if ledger.domain == domain:
+            with suppress(UndefinedTable, UndefinedColumn, InsufficientPrivilege):
+                found += filter(None, [ledger.row_of(connection, run.id)])
+    return found
 
 
 def _holders(connection: Connection, app: App, runs: Sequence[RunRow]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg import Connection
 from pydantic import BaseModel, Field
 
-from broker import NonRetriable
+from broker import Ledger, NonRetriable
 
 _PLACE = """
 insert into emails.purchase (order_id, customer_email, customer_name, currency, status)
@@ -30,6 +30,8 @@ update emails.purchase set status = 'fulfilled', fulfilled_at = coalesce(fulfill
 where order_id = %(order_id)s and status = 'processing'"""
 REFUND = """
 update emails.purchase set status = 'refunded', refunded_at = coalesce(refunded_at, clock()) where order_id = %(order_id)s"""
+
+LEDGER = Ledger("emails", "email_log", columns=("kind", "provider", "message_id", "error"))
 
 _OPEN = """
 insert into emails.email_log (run_id, kind, about, recipient, status, created_at)

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from actors.emails import providers
+from actors.emails import providers, store
 from actors.emails.checkout import purchased
 from broker.testing import Stage
+from ops.boot import App
+from ops.evidence import look
+from ops.explain import explain
+from ops.explain_run import Finding
 from schemas.emails import EmailPurchaseConfirmation, EmailRefundNotification, EmailWelcome
 from schemas.people import PersonErasureRequested
-from tests.actors.emails.conftest import log, place, purchase
+from tests.actors.emails.conftest import ACTORS, log, place, purchase
 from tests.support.post_office import PostOffice
 from tests.support.web import Call, Web
 
@@ -105,6 +109,28 @@ def test_a_refused_recipient_is_final(theatre: Stage, office: PostOffice) -> Non
     [(_, status, _, _, error)] = log(theatre)
     assert status == "failed" and "refused the recipient with 550" in error and "gone@" not in error
     assert theatre.rows("select attempts from dead_letter") and office.letters == []
+
+
+def test_why_names_the_row_of_the_letter(theatre: Stage, office: PostOffice) -> None:
+    office.refused["bob@example.com"] = "550 no bob@example.com here"
+    app = App(actors=ACTORS, ledgers=(store.LEDGER,))
+    theatre.publish(EmailWelcome(user_id="u-1", email="ada@example.com"), id="sent")
+    theatre.publish(EmailWelcome(user_id="u-2", email="bob@example.com"), id="refused")
+    theatre.drain()
+
+    told: dict[str, Finding] = {}
+    with theatre.database.once("test") as connection:
+        for event in ("sent", "refused"):
+            findings = explain(look(connection, theatre.settings, app, event))
+            told[event] = next(found for found in findings if found.subject == "row of emails.email_log")
+        connection.execute("drop table emails.email_log")
+        left = explain(look(connection, theatre.settings, app, "sent"))
+    assert told["sent"].state == "sent"
+    assert told["sent"].why.startswith("kind welcome, provider smtp, message_id <")
+    assert told["refused"].state == "failed"
+    assert "refused the recipient with 550" in told["refused"].why
+    assert "bob" not in str(told)
+    assert [found.state for found in left] == ["completed"]
 
 
 def test_a_letter_for_an_order_that_is_not_there_is_failed_at_once(

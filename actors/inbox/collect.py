@@ -1,15 +1,14 @@
-"""Many changes of a client, one recompute: once it is quiet for two seconds, and every ten at the latest."""
-
-from datetime import timedelta
+"""Many changes of a client, one recompute: once it is quiet for two seconds, and every ten at the latest (settings)."""
 
 from actors.inbox import store
+from actors.inbox.providers import settings
 from broker import Debounce, Run, actor
 from schemas.inbox import InboxCountsDirty, InboxCountsRecompute
 
 
 @actor(
     title="Collect Inbox Changes",
-    debounce=Debounce(timedelta(seconds=2), key="client_id", max_wait=timedelta(seconds=10)),
+    debounce=Debounce(settings().quiet, key="client_id", max_wait=settings().longest_wait),
 )
 def collect(event: InboxCountsDirty, run: Run) -> InboxCountsRecompute:
     """The request is named after the number of the change: whoever asks for the same one asks for the same recompute."""

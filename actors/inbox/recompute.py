@@ -5,6 +5,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 
 from actors.inbox import store
+from actors.inbox.providers import settings
 from broker import Backoff, Concurrency, Idempotency, Run, actor
 from schemas import Event
 from schemas.inbox import AnalyticsAggregatesRecompute, InboxCountsRecompute
@@ -28,9 +29,9 @@ def by_request(event: Event) -> object:
     publishes=[AnalyticsAggregatesRecompute],
     retry=Backoff(timedelta(seconds=1), timedelta(seconds=30), attempts=5),
     time_limit=timedelta(minutes=1),
-    concurrency=Concurrency(4),
+    concurrency=Concurrency(settings().recomputes_at_once),
     priority="priority",
-    idempotency=Idempotency(by_request, ttl=timedelta(hours=1)),
+    idempotency=Idempotency(by_request, ttl=settings().same_request),
 )
 def recompute(event: InboxCountsRecompute, run: Run) -> Recounted:
     client = event.client_id

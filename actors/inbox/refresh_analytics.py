@@ -20,7 +20,7 @@ class Refreshed(BaseModel):
 @actor(
     title="Refresh Analytics",
     time_limit=timedelta(minutes=1),
-    concurrency=Concurrency(2),
+    concurrency=Concurrency(providers.settings().refreshes_at_once),
     priority="priority",
 )
 def refresh_analytics(event: AnalyticsAggregatesRecompute, run: Run) -> Refreshed:

@@ -13,6 +13,16 @@ class InboxSettings(EnvironmentSettings):
 
     model_config = SettingsConfigDict(env_prefix="CALLBOARD_INBOX_")
 
+    quiet: timedelta = Field(default=timedelta(seconds=2), gt=timedelta(0))
+    """A client's changes are one recompute once there is none for so long. Read at import, as are the next four."""
+    longest_wait: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0))
+    """A client that changes all the time is recomputed so often."""
+    recomputes_at_once: int = Field(default=4, ge=1)
+    """Over all processes."""
+    refreshes_at_once: int = Field(default=2, ge=1)
+    """Of aggregates, over all processes."""
+    same_request: timedelta = Field(default=timedelta(hours=1), gt=timedelta(0))
+    """For how long the same client and request ask for the same recompute."""
     forgotten_after: timedelta = Field(default=timedelta(minutes=5), gt=timedelta(0))
     """A client that is dirty for so long is found by the sweep, whoever lost its event."""
     analytics: bool = False

@@ -1,6 +1,8 @@
 """Counts follow their messages: once a burst, never twice, never backwards, whoever dies."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -25,6 +27,7 @@ from schemas.inbox import (
     InboxSweepDue,
 )
 from tests.actors.stages import stage
+from tests.test_house import HOUSE
 
 CHANGES = int(os.environ.get("CALLBOARD_TEST_CHANGES", "600"))
 COUNTS = "select client_id, folder, total, unread from inbox.count order by 1, 2"
@@ -212,3 +215,25 @@ def test_what_applications_send_is_understood(kind: type[Event]) -> None:
         kind.model_validate({key: sent[key] for key in sent if key != "priority"}).model_dump()["priority"]
         == 0
     )
+
+
+def test_quiet_time_and_numbers_at_once_are_settings() -> None:
+    told = imported(QUIET="5", LONGEST_WAIT="60", RECOMPUTES_AT_ONCE="9", SAME_REQUEST="120")
+
+    assert "wait=datetime.timedelta(seconds=5)" in told and "max_wait=datetime.timedelta(seconds=60)" in told
+    assert "Concurrency(limit=9" in told and "ttl=datetime.timedelta(seconds=120)" in told
+    assert "shorter than the quiet time" in imported(QUIET="5", LONGEST_WAIT="1")
+
+
+def imported(**settings: str) -> str:
+    """The policies of two actors, or what is said of settings that make no sense."""
+    program = (
+        "from actors.inbox.collect import collect; from actors.inbox.recompute import recompute;"
+        "print(collect.policies, recompute.policies)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=HOUSE, capture_output=True, text=True, check=False,
+        env={**os.environ, **{f"CALLBOARD_INBOX_{name}": value for name, value in settings.items()}},
+    )  # fmt: skip
+    return done.stdout or done.stderr

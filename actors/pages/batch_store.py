@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 from psycopg import Connection
 from pydantic import BaseModel, HttpUrl, TypeAdapter, ValidationError
 
-from schemas.pages import ProjectBatchScanRequested
+from schemas.pages import PageScanRequested, ProjectBatchScanRequested
 
 _URL: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
 _BATCH = """
@@ -87,9 +87,18 @@ def members_to_scan(members: Sequence[Member]) -> list[Member]:
     return [member for member in members if member.reason is None]
 
 
-def _member(project_id: UUID, url: str) -> Member:
+def page_of(project_id: UUID, url: str) -> UUID:
     """The page's id follows from project and address: scanned again, it is the same page."""
-    page_id = uuid5(project_id, url)
+    return uuid5(project_id, url)
+
+
+def insert_page(db: Connection, project_id: UUID, wanted: PageScanRequested) -> None:
+    """A row for a page by itself, pending until it is scanned."""
+    db.execute(_PAGES, (wanted.user_id, project_id, [wanted.page_id], [str(wanted.url)], [None]))
+
+
+def _member(project_id: UUID, url: str) -> Member:
+    page_id = page_of(project_id, url)
     try:
         _URL.validate_python(url)
     except ValidationError:

@@ -43,6 +43,13 @@ class S3Storage:
             )
         return response.status_code == 200
 
+    def delete(self, key: str) -> None:
+        response = self._send("DELETE", key, b"", {})
+        if response.status_code not in (200, 204, 404):
+            raise StorageUnavailableError(
+                f"{key} was not deleted: the bucket answered {response.status_code}"
+            )
+
     def _send(self, method: str, key: str, data: bytes, headers: dict[str, str]) -> httpx.Response:
         check_key(key)
         url = self._url(key)

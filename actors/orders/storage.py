@@ -22,6 +22,10 @@ class SongStorage(Protocol):
         """Whether the key holds data; raises StorageError when that cannot be found out."""
         ...
 
+    def delete(self, key: str) -> None:
+        """Keep it no longer; a key that holds nothing is fine. Raises StorageError."""
+        ...
+
 
 @dataclass(frozen=True)
 class FileStorage:
@@ -44,6 +48,14 @@ class FileStorage:
         path = self._path(key)
         self._refuse_escape(path)
         return path.is_file()
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        self._refuse_escape(path)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageUnavailableError(f"{key} could not be deleted: {error.strerror}") from error
 
     def _path(self, key: str) -> Path:
         check_key(key)

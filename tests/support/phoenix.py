@@ -2,23 +2,15 @@
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL
 from typing import Any
 
-from ops.embedded.process import free_port, launch_command
-from tests.support.waiting import eventually
-
-VERSION = "20.26.1"
-HOUSE = Path(__file__).parents[2]
-START_SECONDS = 120.0
+from ops.embedded.process import free_port
+from tests.support.tool import installed, running
 
 
 @dataclass(frozen=True)
@@ -60,8 +52,8 @@ class Phoenix:
 
 @contextmanager
 def running_phoenix(folder: Path) -> Generator[Phoenix]:
-    """On ports of its own, with its data in `folder`. AssertionError with its log if it does not start."""
-    port, log = free_port(), folder / "phoenix.log"
+    """On ports of its own, with its data in `folder`."""
+    port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "CALLBOARD_"))},
         "PHOENIX_WORKING_DIR": str(folder),
@@ -71,41 +63,6 @@ def running_phoenix(folder: Path) -> Generator[Phoenix]:
         "PHOENIX_TELEMETRY_ENABLED": "false",
     }
     phoenix = Phoenix(f"http://127.0.0.1:{port}")
-    with log.open("wb") as output:
-        command = launch_command([str(_installed() / "bin/phoenix"), "serve"], death_signal=SIGKILL)
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    try:
-        eventually(lambda: process.poll() is None and _serves(phoenix), START_SECONDS, every=0.2)
+    program = str(installed("arize-phoenix==20.26.1") / "phoenix")
+    with running(program, "serve", log=folder / "phoenix.log", serves=phoenix.spans, environment=environment):
         yield phoenix
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _serves(phoenix: Phoenix) -> bool:
-    try:
-        phoenix.spans()
-    except OSError:
-        return False
-    return True
-
-
-def _installed() -> Path:
-    """Its environment, made at the first use with what made ours."""
-    place = HOUSE / ".cache" / f"phoenix-{VERSION}"
-    python, done = str(place / "bin/python"), place / "installed"
-    uv = shutil.which("uv") or shutil.which("uv", path=HOUSE / ".cache/uv/bin")
-    if uv:
-        make, install = (
-            [uv, "venv", "-q", "--clear", "-p", sys.executable],
-            [uv, "pip", "install", "-p", python],
-        )
-    else:
-        make, install = [sys.executable, "-m", "venv", "--clear"], [python, "-m", "pip", "install"]
-    if not done.exists():
-        for command in ([*make, str(place)], [*install, "-q", f"arize-phoenix=={VERSION}"]):
-            subprocess.run(
-                command, check=True, timeout=500, env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
-            )
-        done.touch()
-    return place

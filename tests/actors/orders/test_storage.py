@@ -1,8 +1,11 @@
 """Keeping songs: in a folder, and in a bucket behind a real server."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.request import urlopen
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -10,6 +13,8 @@ from actors.orders.aws_signature import Credentials, sign
 from actors.orders.errors import BadKeyError, StorageUnavailableError
 from actors.orders.s3_storage import S3Storage
 from actors.orders.storage import FileStorage, SongStorage
+from ops.embedded.process import free_port
+from tests.support.tool import installed, running
 from tests.support.web import Call, Web, serving
 
 KEY = "orders/17/1.wav"
@@ -119,6 +124,43 @@ def test_the_signature_is_that_of_amazons_documented_gets() -> None:
     assert listing["authorization"].endswith(
         "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
     )
+
+
+def test_deleting_is_for_good_and_may_be_repeated(folder: FileStorage) -> None:
+    folder.put(KEY, b"music", "audio/wav")
+    for _ in range(2):
+        folder.delete(KEY)
+        assert not folder.exists(KEY)
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A store by others that speaks S3 over HTTP, with the bucket `songs`; its address."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    program = installed("moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5") / "moto_server"
+    log = tmp_path_factory.mktemp("s3") / "moto.log"
+    with running(str(program), "-p", str(port), log=log, serves=lambda: urlopen(url, timeout=5)):
+        assert httpx.put(f"{url}/songs").status_code == 200
+        yield url
+
+
+@pytest.mark.slow
+def test_a_store_by_others_keeps_finds_and_forgets(s3: str) -> None:
+    store = S3Storage(s3, "songs", DOCUMENTED)
+    assert not store.exists(KEY)
+
+    urls = {store.put(KEY, data, "audio/wav") for data in (b"first", b"second")}
+
+    [url] = urls
+    kept = httpx.get(url, headers=sign(DOCUMENTED, "GET", url, {}, b"", datetime.now(UTC)))
+    assert (kept.content, kept.headers["content-type"]) == (b"second", "audio/wav")
+    assert store.exists(KEY)
+    for _ in range(2):
+        store.delete(KEY)
+        assert not store.exists(KEY)
+    with pytest.raises(StorageUnavailableError, match="404"):
+        S3Storage(s3, "no-such-bucket", DOCUMENTED).put(KEY, b"music", "audio/wav")
 
 
 class Bucket:

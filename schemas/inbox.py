@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from .event import Event
+from .marks import SUBJECT
 
-ClientId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+ClientId = Annotated[str, StringConstraints(min_length=1, max_length=255), SUBJECT]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
 """Higher goes first."""

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AliasChoices, Field, HttpUrl, StringConstraints
 
 from .event import Event, Part
+from .marks import SUBJECT
 
 MAX_URL = 2083
 MAX_TEXT = 500
@@ -23,7 +24,7 @@ Url = Annotated[str, StringConstraints(max_length=MAX_URL)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 Meta = Annotated[str, StringConstraints(max_length=MAX_META)]
 Count = Annotated[int | None, Field(ge=0)]
-UserId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+UserId = Annotated[str, StringConstraints(min_length=1, max_length=255), SUBJECT]
 
 
 class Heading(Part):

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from .event import Event
+from .marks import SUBJECT
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
@@ -15,7 +16,7 @@ class TaskRequested(Event, type="task.requested", aliases=("task/requested",)):
     """One file is to be worked on; its user is told if it cannot be."""
 
     task_id: Id
-    user_id: Id
+    user_id: Annotated[Id, SUBJECT]
     file: FileName
 
 
@@ -23,5 +24,5 @@ class LongTask(Event, type="long.task", aliases=("long/task",)):
     """Many files; all of it has an hour."""
 
     task_id: Id
-    user_id: Id
+    user_id: Annotated[Id, SUBJECT]
     files: tuple[FileName, ...] = Field(min_length=1, max_length=1_000)

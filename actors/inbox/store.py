@@ -57,6 +57,14 @@ select r.status, r.started_at, r.finished_at,
        r.id as run_id
 from inbox.job j join run r on r.id = j.run_id where j.client_id = %s and j.job = %s"""
 
+# Counts go with their client.
+ERASE = (
+    "delete from inbox.message where client_id = %(person)s",
+    "delete from inbox.client where client_id = %(person)s",
+    "delete from inbox.aggregate where client_id = %(person)s",
+    "delete from inbox.job where client_id = %(person)s",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:

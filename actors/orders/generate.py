@@ -86,7 +86,7 @@ def generate_and_upload(commission: Commission) -> Upload:
     """Make one variant and keep it. Raises NonRetriable where the provider refuses it, RetryAfter where it says when."""
     with judged():
         song = providers.music_maker().make(commission.wish, commission.number, commission.idempotency_key)
-        key = f"orders/{commission.order_id}/{commission.number}.{song.extension}"
+        key = f"{store.ORDERS}{commission.order_id}/{commission.number}.{song.extension}"
         return Upload(url=providers.storage().put(key, song.data, song.content_type))
 
 

@@ -16,6 +16,8 @@ from broker import NonRetriable
 from schemas.orders import OrderPaid, Variant
 
 VARIANTS = 3
+ORDERS = "orders/"
+"""How the storage keys of all songs begin."""
 
 # The unique key decides, not a look before: of two payments' webhooks at once, one waits here for the other's commit.
 # A row without accepted_at was left by a failed acceptance, whose replay may take it.
@@ -79,6 +81,17 @@ with made as (
 )
 select song_order.user_id, made.genres from made join orders.song_order on song_order.id = made.order_id"""
 
+_SONGS = """
+select v.url from orders.song_variant v join orders.song_order o on o.id = v.order_id
+where o.user_id = %(person)s and v.url is not null order by v.url"""
+ERASE = (
+    """
+update orders.song_variant v set url = null, error = null
+from orders.song_order o where o.id = v.order_id and o.user_id = %(person)s""",
+    "delete from orders.song_offer f using orders.song_order o where o.id = f.order_id and o.user_id = %(person)s",
+    "update orders.song_order set user_id = null, customization = '{}', reason = null where user_id = %(person)s",
+)
+
 
 class Offer(BaseModel):
     """What is offered, and to whom; None is who bought without an account."""
@@ -113,6 +126,11 @@ def fetch_customization(db: Connection, order_id: UUID) -> SongCustomization:
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False))
         raise NonRetriable(f"order {order_id} asks for what cannot be played: see its {fields}") from error
+
+
+def songs_of(db: Connection, person: dict[str, str]) -> list[str]:
+    """Addresses of the songs of this person's orders."""
+    return [url for (url,) in db.execute(_SONGS, person)]
 
 
 def make_offer(db: Connection, order_id: UUID) -> Offer | None:

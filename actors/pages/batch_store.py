@@ -35,6 +35,9 @@ from pages.batch b join pages.batch_page m on m.batch_id = b.id where b.id = %s 
 _LOCK = "select from pages.batch where id = %s for update"
 _FINISH = "update pages.batch set finished_at = clock() where id = %s and finished_at is null returning true"
 
+# Members go with their batch.
+ERASE = ("delete from pages.batch where user_id = %(person)s",)
+
 
 class Member(BaseModel):
     """A page of a batch. `reason` says why it cannot be scanned at all."""

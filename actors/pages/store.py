@@ -53,6 +53,9 @@ select id, %(page_id)s, key, title, description, priority, category from found o
 on conflict (id) do update
 set title = excluded.title, description = excluded.description, priority = excluded.priority, category = excluded.category"""
 
+# Recommendations go with their page.
+ERASE = ("delete from pages.page where user_id = %(person)s",)
+
 _ACTIVE_PROMPT = "select content from pages.prompt_template where active"
 
 

@@ -29,7 +29,8 @@ where (settled_at is null or %(settled)s) and (%(reason)s::text is null or reaso
   and (%(reason)s::text is not null or %(unheard)s or reason <> 'unheard')
   and (%(actor)s::text is null or actor = %(actor)s) and (%(event_type)s::text is null or event_type = %(event_type)s)
   and (%(since)s::timestamptz is null or created_at >= %(since)s) and (%(until)s::timestamptz is null or created_at < %(until)s)
-  and (%(error)s::text is null or position(lower(%(error)s) in lower(error)) > 0)"""
+  and (%(error)s::text is null or position(lower(%(error)s) in lower(error)) > 0)
+  and (%(replayed_below)s::integer is null or rerun < %(replayed_below)s)"""
 _LIST = f"select {_COLUMNS} from dead_letter {_WHERE} order by created_at desc limit %(limit)s"  # noqa: S608  columns of ours
 _IDS = f"select id from dead_letter {_WHERE} order by created_at"  # noqa: S608
 _ONE = f"select {_COLUMNS} from dead_letter where id = %s"  # noqa: S608
@@ -52,6 +53,8 @@ class Filter:
     error: str | None = None
     unheard: bool = False
     """Also events that nobody heard."""
+    replayed_below: int | None = None
+    """Only letters of runs that were run again less often."""
 
     @property
     def bounds(self) -> bool:

@@ -28,6 +28,10 @@ class EmailRefundNotification(Event, type="email.refund_notification"):
     refund_reason: Annotated[str, StringConstraints(max_length=1_000), PERSONAL] | None = None
 
 
+class EmailRetryDue(Event, type="email.retry.due"):
+    """It is time to look for letters that were given up and may go out now."""
+
+
 class EmailWelcome(Event, type="email.welcome"):
     user_id: Annotated[Id, SUBJECT]
     email: Annotated[Address, PERSONAL, SUBJECT]

@@ -35,5 +35,9 @@ class EmailsSettings(EnvironmentSettings):
     """Its key."""
     mailbox: Path | None = None
     """The maildir of letters that nobody is asked to send. None: `mail` below `CALLBOARD_DATA`."""
+    retry_times: int = Field(default=3, ge=0)
+    """How often a letter that was given up for want of a server is tried again by itself. 0: only a person replays it."""
+    retry_after: timedelta = Field(default=timedelta(hours=1), gt=timedelta(0))
+    """How long after it was given up."""
     answer_time: timedelta = Field(default=timedelta(seconds=20), gt=timedelta(0))
     """For each answer of a server or service; three of them stay below the actors' time limit."""

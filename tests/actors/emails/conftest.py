@@ -11,6 +11,7 @@ from actors.emails.erase import erase
 from actors.emails.fail import fail
 from actors.emails.notify_refund import notify_refund
 from actors.emails.store import Item, Purchase
+from actors.emails.try_again import try_again
 from actors.emails.welcome import welcome
 from broker import Actor
 from broker.testing import Stage
@@ -18,7 +19,7 @@ from tests.actors.stages import stage
 from tests.support.post_office import PostOffice, open_office
 from tests.support.web import Web
 
-ACTORS: tuple[Actor[Any, Any], ...] = (confirm_purchase, notify_refund, welcome, fail, erase)
+ACTORS: tuple[Actor[Any, Any], ...] = (confirm_purchase, notify_refund, welcome, fail, erase, try_again)
 Theatre = Callable[[], Stage]
 
 

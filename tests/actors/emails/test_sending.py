@@ -10,12 +10,14 @@ import pytest
 
 from actors.emails import providers, store
 from actors.emails.checkout import purchased
+from broker.dead_letters import replay
+from broker.reopen import Again
 from broker.testing import Stage
 from ops.boot import App
 from ops.evidence import look
 from ops.explain import explain
 from ops.explain_run import Finding
-from schemas.emails import EmailPurchaseConfirmation, EmailRefundNotification, EmailWelcome
+from schemas.emails import EmailPurchaseConfirmation, EmailRefundNotification, EmailRetryDue, EmailWelcome
 from schemas.people import PersonErasureRequested
 from tests.actors.emails.conftest import ACTORS, log, place, purchase
 from tests.support.post_office import PostOffice
@@ -100,6 +102,49 @@ def test_after_the_last_try_the_log_says_why(theatre: Stage, office: PostOffice)
     [(about, status, _, _, error)] = log(theatre)
     assert (about, status, len(office.answers)) == ("u-1", "failed", 1), "one retry, then no more"
     assert "put off the message with 451" in error and "ada" not in error
+
+
+def test_what_was_given_up_is_tried_again_later_by_a_rule(theatre: Stage, office: PostOffice) -> None:
+    """An hour after it was given up, three times; what was refused for ever is left alone, as is what a person replayed."""
+    office.refused["bob@example.com"] = "550 no"
+    for name in ("ada", "bob"):
+        theatre.publish(EmailWelcome(user_id=name, email=f"{name}@example.com"))
+    state = "select status from emails.email_log where about = 'ada'"
+    office.answers = ["451 later"] * 8
+
+    def look(*seconds: float) -> tuple[int, str]:
+        """After so long: how many letters it tries again, and what becomes of ada's."""
+        pass_time(theatre, *seconds)
+        theatre.publish(EmailRetryDue())
+        pass_time(theatre, 1.1, 3)
+        tried = "select (result ->> 'letters')::int from run where actor = 'emails.try_again' order by created_at desc limit 1"
+        return theatre.rows(tried)[0][0], theatre.rows(state)[0][0]
+
+    assert look(1.1, 3, 60) == (0, "failed"), "it is too early"
+    assert [look(3_601) for _ in range(3)] == [(1, "failed")] * 3
+    assert look(3_601) == (0, "failed"), "three times are enough"
+    [letter] = theatre.rows(
+        "select id from dead_letter where settled_at is null and actor = 'emails.welcome' and rerun = 3"
+    )
+    with theatre.database.once("test") as connection:
+        replay(connection, [letter[0]], Again(by="ada"))
+    theatre.drain()
+    assert log(theatre) == [
+        ("ada", "sent", "smtp", True, ""),
+        (
+            "bob",
+            "failed",
+            None,
+            False,
+            "not retriable: NonRetriable: the mail server refused the recipient with 550",
+        ),
+    ]
+    assert theatre.rows(
+        "select distinct settled_by from dead_letter where settled_at is not null order by 1"
+    ) == [
+        ("ada",),
+        ("emails.try_again",),
+    ]
 
 
 def test_a_refused_recipient_is_final(theatre: Stage, office: PostOffice) -> None:

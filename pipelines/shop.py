@@ -2,6 +2,9 @@
 
 from actors.products.scrape import scrape
 from actors.webhooks.dispatch import dispatch
-from broker import Pipeline
+from actors.webhooks.settings import WebhooksSettings
+from broker import Pipeline, Salla, Secrets, StandardWebhooks, Webhook
 
 shop_products = Pipeline("shop-products", dispatch | scrape)
+salla = Webhook("salla", Salla(Secrets(WebhooksSettings, "salla_secrets")))
+standard = Webhook("standard", StandardWebhooks(Secrets(WebhooksSettings, "standard_secrets")))

@@ -14,6 +14,8 @@ class OrdersSettings(EnvironmentSettings):
 
     model_config = SettingsConfigDict(env_prefix="CALLBOARD_ORDERS_")
 
+    stripe_secrets: SecretStr = SecretStr("")
+    """Of `POST /webhooks/stripe`: `whsec_…`; several, separated by commas, while one is exchanged. Empty: nothing is taken."""
     music_url: str = ""
     """A music API as `actors/orders/music_api.py` describes it. Empty: the built-in synthesiser."""
     music_key: SecretStr = SecretStr("")

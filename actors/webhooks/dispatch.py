@@ -8,13 +8,20 @@ from broker import NonRetriable, Run, actor
 from schemas.products import ProductScrapeRequested
 from schemas.webhooks import WebhookReceived
 
+PAYMENTS = frozenset({"checkout.session.completed", "checkout.session.async_payment_succeeded"})
+"""They come here only where their webhook could not read them, or has nobody to tell. Somebody has paid: a person has to look."""
 PRODUCT_TOPICS = frozenset({"product.created", "product.updated", "product.price.updated"})
 
 
 @actor(title="Process Webhook")
 def dispatch(event: WebhookReceived, run: Run) -> ProductScrapeRequested | None:
     """A product that was made or changed is looked at where customers see it. Raises NonRetriable for a delivery that names no
-    product or no page: sent again it would name none either."""
+    product or no page: sent again it would name none either; and for a payment that became no order."""
+    if event.topic in PAYMENTS and not _on_its_way(event):
+        raise NonRetriable(
+            f"delivery {event.delivery_id} of {event.provider} ({event.topic}) is a payment that became no order: see "
+            f"`callboard webhooks {event.provider}`"
+        )
     if event.topic not in PRODUCT_TOPICS:
         run.log.info("webhook_not_wanted", provider=event.provider, topic=event.topic)
         return None
@@ -30,6 +37,11 @@ def dispatch(event: WebhookReceived, run: Run) -> ProductScrapeRequested | None:
             f"delivery {event.delivery_id} of {event.provider} ({event.topic}) names no product with a page: data.id and "
             "data.urls.customer"
         ) from None
+
+
+def _on_its_way(event: WebhookReceived) -> bool:
+    """Money that is told of again once it has come."""
+    return _inside(_inside(event.payload, "data"), "object").get("payment_status") == "unpaid"
 
 
 def _inside(data: Any, name: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "worker": "Perform runs until SIGTERM or Ctrl-C.",
     "publish": "Publish one event.",
     "runs": "What was done: list runs, show one whole, run it again, cancel.",
+    "stats": "How actors have done: runs, success, times.",
     "pause": "Hold an actor or a pipeline back: its events wait.",
     "resume": "Let what is paused go on.",
     "trace": "The whole story of an event as a tree, from the database.",

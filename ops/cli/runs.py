@@ -17,7 +17,7 @@ from ops.cli.cancelling import cancel_runs
 from ops.cli.marked import Reveal, without_marked
 from ops.cli.screen import Cell, ago, console, emit_json, one_line, status, table, took
 from ops.cli.session import connected, loaded, settings_of_command
-from ops.cli.timeline import show_chain, show_story
+from ops.cli.timeline import show_chain, show_story, show_traces
 from schemas.marks import HIDDEN
 
 app = typer.Typer(
@@ -62,6 +62,9 @@ def show(
     reference: Annotated[
         str, typer.Argument(metavar="RUN_ID|EVENT_ID", help="Of an event, all its runs are shown.")
     ],
+    traces: Annotated[
+        bool, typer.Option("--traces", help="Also the stack trace of each failed attempt.")
+    ] = False,
     reveal: Reveal = False,
     by: Who = None,
     json: Json = False,
@@ -89,6 +92,8 @@ def show(
     out = console()
     for told in stories:
         show_story(out, told)
+        if traces:
+            show_traces(out, told)
     show_chain(out, whole, {run.id for run in found})
 
 

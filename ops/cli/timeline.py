@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from broker.history import OnTheWay, RunRow, RunStory
-from ops.cli.screen import Cell, clock, facts, one_line, status, table, took
+from ops.cli.screen import Cell, clock, facts, one_line, printable, status, table, took
 
 Moment = tuple[datetime, str, Cell, str]
 """When, what kind of thing, what, and how long it took or what comes next."""
@@ -27,6 +27,16 @@ def show_story(out: Console, told: RunStory) -> None:
     for message in told.on_the_way:
         out.print(f"on its way: {message.event_type} {message.event_id} {place_of(message)}", soft_wrap=True)
     out.print()
+
+
+def show_traces(out: Console, told: RunStory) -> None:
+    """Where each failed attempt was when it failed, as Python tells it."""
+    for attempt in told.attempts:
+        if attempt.trace:
+            again = f" of replay {attempt.rerun}" if attempt.rerun else ""
+            out.print(f"attempt {attempt.attempt}{again}: {attempt.kind}", style="bold red")
+            out.print(Text(printable(attempt.trace.rstrip())), soft_wrap=True)
+            out.print()
 
 
 def show_chain(out: Console, runs: Sequence[RunRow], marked: Collection[UUID]) -> None:

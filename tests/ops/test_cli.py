@@ -275,5 +275,9 @@ def test_a_reopened_run_keeps_its_failed_attempts_in_view(cli: Cli, stage: Stage
 
     assert "attempt 1 failed" in shown
     assert "replayed" in shown
+    assert "in bake" not in shown
+    traces = cli("runs", "show", event, "--traces").stdout
+    assert "attempt 1: NonRetriable" in traces
+    assert 'raise NonRetriable("\\x1b[31mthe grain is spoilt")' in traces and "in bake" in traces
     with stage.database.once("test") as connection:
         assert {run.rerun for run in list_runs(connection, actor="test_cli.bake")} == {1}

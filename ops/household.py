@@ -87,13 +87,23 @@ class Workers:
     _ready: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def start(cls, program: Sequence[str], log: Path, grace: timedelta, heard: Callable[[str], None]) -> Self:
-        """`program` is a module that supervises, with its arguments. From the main thread: when that ends, the kernel ends it."""
+    def start(
+        cls,
+        program: Sequence[str],
+        log: Path,
+        grace: timedelta,
+        heard: Callable[[str], None],
+        *,
+        pass_fds: Sequence[int] = (),
+    ) -> Self:
+        """`program` is a module that supervises, with its arguments; `pass_fds` it has open, too. From the main thread: when that
+        ends, the kernel ends it."""
         command = [sys.executable, "-m", *program]
         with log.open("a") as errors_to:
             process = subprocess.Popen(
                 launch_command(command, death_signal=signal.SIGKILL),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors_to, text=True, errors="replace",
+                pass_fds=pass_fds,
                 start_new_session=True,  # a Ctrl-C is for us, who stop things in order
             )  # fmt: skip
         workers = cls(process, log, grace, heard)

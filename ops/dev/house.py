@@ -16,18 +16,18 @@ from typing import Literal
 import psycopg
 from rich.console import Console
 from rich.text import Text
-from watchfiles import PythonFilter, watch
+from watchfiles import Change, DefaultFilter, PythonFilter, watch
 
 from broker import Settings, load_settings
 from broker.migrate import engine_migrations, migrate
 from ops import household
 from ops.cli.screen import one_line, took
 from ops.dev.follower import Follower
+from ops.dev.pages import Pages
 from ops.dev.sources import folders
 from ops.dev.trial import Judge, Verdict
 from ops.household import HouseError, Workers, shortened
 from ops.reach import unreachable
-from ops.web.server import serving
 
 GRACE = "5"
 """Seconds, unless set: who presses Ctrl-C at a desk does not wait for 25."""
@@ -47,6 +47,15 @@ class Wishes:
     page: bool = True
 
 
+class Sources(PythonFilter):
+    """New folders too: what is written into one at once may come without a word of its own, before it is watched."""
+
+    def __call__(self, change: Change, path: str) -> bool:
+        if change is Change.added and Path(path).is_dir():
+            return DefaultFilter.__call__(self, change, path)
+        return super().__call__(change, path)
+
+
 class Crew:
     """The workers of the last good code, none before there was any. The next ones and their trial stand ready, imported."""
 
@@ -56,8 +65,8 @@ class Crew:
         self._judge = Judge()
         self._next = self._standby()
 
-    def take_up(self) -> None:
-        """Try the code on disk and put it in the place of what runs, or tell what is wrong with it."""
+    def take_up(self) -> bool:
+        """Try the code on disk and put it in the place of what runs, or tell what is wrong with it. Whether it was sound."""
         began = time.monotonic()
         verdict = self._judge.hold()
         for name in verdict.applied:
@@ -71,6 +80,7 @@ class Crew:
                 self._out.print(f"{verb} in {length}: {verdict.actors} actors", style="green")
             self._next = self._standby()
         self._judge.prepare()
+        return not verdict.faults
 
     def _replace(self) -> bool:
         """New workers first, then the end of the old."""
@@ -122,11 +132,11 @@ def develop(out: Console, wishes: Wishes) -> None:
         saved = _saved(settings)
         next(saved)  # watching begins before the first boot, so that nothing is missed
         follower, log = Follower(settings, out), settings.data / "worker.log"
+        pages = None
         if wishes.page:
-            page = stack.enter_context(
-                serving(settings.model_copy(update={"ingest_open": True}), port=wishes.port)
-            )
-            out.print(f"status page: {page}", soft_wrap=True)
+            pages = Pages(wishes.port, log, lambda line: out.print(one_line(line), soft_wrap=True))
+            stack.callback(pages.stop)
+            out.print(f"status page: {pages.address}", soft_wrap=True)
         out.print(
             f"logs: {shortened(log)}; another shell: . {shortened(settings.data / 'env')}",
             soft_wrap=True,
@@ -136,10 +146,13 @@ def develop(out: Console, wishes: Wishes) -> None:
         crew = Crew(out, log, wishes.workers, settings.grace)
         stack.callback(crew.stop)
         crew.take_up()
+        if pages:
+            pages.exchange()
         for files in saved:
             if files:
                 out.print(f"saved {', '.join(sorted(files))}", style="dim", soft_wrap=True)
-                crew.take_up()
+                if crew.take_up() and pages:
+                    pages.exchange()
             crew.look_after()
 
 
@@ -175,7 +188,7 @@ def _saved(settings: Settings) -> Iterator[set[str]]:
         )
     changes = watch(
         *watched,
-        watch_filter=PythonFilter(extra_extensions=[".sql"]),
+        watch_filter=Sources(extra_extensions=[".sql"]),
         debounce=int(GATHER.total_seconds() * 1000),
         step=50,
         rust_timeout=int(LOOK.total_seconds() * 1000),

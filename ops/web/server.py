@@ -23,10 +23,16 @@ STOP_LIMIT = timedelta(seconds=3)
 
 @contextmanager
 def serving(
-    settings: Settings, *, host: str = HOST, port: int | None = None, loaded: App = NOTHING
+    settings: Settings,
+    *,
+    host: str = HOST,
+    port: int | None = None,
+    listener: socket.socket | None = None,
+    loaded: App = NOTHING,
 ) -> Generator[str]:
-    """The page's address, for as long as it is open. Raises CallboardError for a port that was asked for and is taken."""
-    with _listening(host, port) as listener:
+    """The page's address, for as long as it is open: on a socket that listens already, or on one of its own. Raises
+    CallboardError for a port that was asked for and is taken."""
+    with listener or listening(host, port) as listener:
         # asyncio sets it only where the protocol's number is said, and `create_server` does not say it: every answer that is
         # written in two parts then waits 40 ms for the other side's delayed ACK. Connections take it over from here.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -39,14 +45,20 @@ def serving(
         )
         thread.start()
         try:
-            yield f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
+            yield address_of(listener, host)
         finally:
             live.end()
             server.should_exit = True
             thread.join(STOP_LIMIT.total_seconds())
 
 
-def _listening(host: str, port: int | None) -> socket.socket:
+def address_of(listener: socket.socket, host: str = HOST) -> str:
+    """With a slash at the end."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
+
+
+def listening(host: str, port: int | None) -> socket.socket:
+    """None takes the preferred port, or any. Raises CallboardError for a port that was asked for and is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     if port is None:
         with contextlib.suppress(OSError):

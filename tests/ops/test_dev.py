@@ -27,6 +27,23 @@ class ParcelHanded(Event, type="parcel.handed"):
     to: str
 
 
+POST = """
+from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
+from broker import EnvironmentSettings, Salla, Secrets, Webhook, WebhookDelivery
+from parlour.schemas import ParcelHanded
+
+class PostSettings(EnvironmentSettings):
+    model_config = SettingsConfigDict(env_prefix="CALLBOARD_POST_")
+    secrets: SecretStr = SecretStr("")
+
+def handed(delivery: WebhookDelivery) -> ParcelHanded:
+    return ParcelHanded(to=delivery.payload["to"])
+
+post = Webhook("post", Salla(Secrets(PostSettings, "secrets")), handed)
+"""
+
+
 @pytest.fixture
 def hand(dsn: str) -> Hand:
     def hand(to: str) -> str:
@@ -128,6 +145,24 @@ def test_without_a_database_it_brings_its_own_serves_its_page_and_takes_all_of_i
         assert desk.process.wait(LIMIT.total_seconds()) == 0
         assert desk.shown().endswith("stopped\n")
         eventually(lambda: not processes(str(tmp_path / "state/postgres")))
+
+
+def test_webhooks_are_answered_by_the_code_that_was_saved_last(tmp_path: Path, dsn: str) -> None:
+    """A caller is never refused meanwhile; broken code leaves what was there."""
+    write_package(tmp_path)
+    with working(tmp_path, dsn=dsn) as desk:
+        [page] = re.findall(r"status page: (\S+)", desk.shows("status page: ", "ready in"))
+        assert httpx.post(f"{page}webhooks/post", content=b"{}").status_code == 404
+        desk.write("pipelines/__init__.py", "")
+        desk.write("pipelines/post.py", POST)
+        desk.shows("reloaded in", since="pipelines/post.py")
+        # Its secret is not set: it is there, and shut.
+        eventually(lambda: httpx.post(f"{page}webhooks/post", content=b"{}").status_code != 404, LIMIT)
+        assert httpx.post(f"{page}webhooks/post", content=b"{}").status_code in (401, 503)
+
+        desk.change("actors/parcels/enjoy.py", "@actor()", "@actor(retyr=3)")
+        desk.shows("not loaded")
+        assert httpx.post(f"{page}webhooks/post", content=b"{}").status_code in (401, 503)
 
 
 def test_an_app_that_is_nowhere_is_told(tmp_path: Path, dsn: str) -> None:

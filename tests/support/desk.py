@@ -84,6 +84,11 @@ class Desk:
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
 
+    def write(self, name: str, text: str) -> None:
+        path = self.package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
 
 def write_package(folder: Path) -> Path:
     """The package `parlour`, as `Desk` begins with it."""

@@ -1,11 +1,13 @@
 """Fixtures that every room uses: the two servers, started when the first test asks, and a database a test."""
 
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
 
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.rabbitmq_cluster import RabbitCluster
+from tests.support.otlp import Receiver, running_receiver
 from tests.support.servers import Rabbit, fresh_database, running_cluster, running_postgres, running_rabbit
 from tests.support.web import Web, serving
 
@@ -53,3 +55,14 @@ def web() -> Iterator[Web]:
     """A web server on the loopback address; the test says what it answers."""
     with serving() as server:
         yield server
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """An OTLP endpoint, which the environment of this process names and nothing else of OpenTelemetry's."""
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+    with running_receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        yield receiver

@@ -1,10 +1,7 @@
 """What is counted: every attempt once, over restarts, in rows and over OTLP."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-
-import pytest
 
 from broker import Backoff, NonRetriable, Run, actor
 from broker.metrics import CRITICAL, PROCESS, QUEUE, SENT, added, read, retire
@@ -12,7 +9,7 @@ from broker.telemetry import Telemetry
 from broker.testing import Stage
 from schemas import Event
 from tests.broker.engine.conftest import database, make_stage
-from tests.support.otlp import Receiver, running_receiver
+from tests.support.otlp import Receiver
 
 __all__ = ["database", "make_stage"]
 
@@ -41,15 +38,6 @@ def weigh(event: Weighed, run: Run) -> Packed:
 def pack(event: Packed, run: Run) -> None:
     with run.transaction() as db:
         db.execute("select 1")
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
-    with running_receiver() as receiver:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
-        yield receiver
 
 
 def test_each_attempt_is_counted_once_by_its_outcome_and_survives_its_process(make_stage: MakeStage) -> None:

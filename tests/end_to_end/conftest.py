@@ -7,6 +7,7 @@ import pytest
 
 from ops.demo_site.server import DemoSite
 from tests.support.installation import Installation, installed, topology_of_the_demo
+from tests.support.otlp import Receiver, running_receiver
 from tests.support.rabbit import empty_queues
 from tests.support.trial_crew import trial_topology
 
@@ -27,6 +28,12 @@ def amqp_url(request: pytest.FixtureRequest) -> Iterator[str]:
 def transport_url(request: pytest.FixtureRequest) -> str:
     """Each test runs on both transports; the `postgres` one has no URL of its own."""
     return str(request.getfixturevalue("amqp_url")) if request.param == "rabbitmq" else ""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from ops.demo_site.server import DemoSite
 from tests.end_to_end.stories import PATIENCE
 from tests.support.installation import Installation
-from tests.support.otlp import Receiver, running_receiver
+from tests.support.otlp import Receiver
 from tests.support.post_office import PostOffice, open_office
 from tests.support.stranger import publish_as_stranger, raw
 from tests.support.waiting import eventually
@@ -40,12 +40,6 @@ FAILED = {
     ("emails.welcome", "undecodable"),
 }
 """The dead letters at the end."""
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """One trace from the shell to the last stage, read from what an OTLP collector receives."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
@@ -17,7 +17,7 @@ from tests.end_to_end.stories import (
     titles,
 )
 from tests.support.installation import Installation
-from tests.support.otlp import ReceivedSpan, Receiver, running_receiver
+from tests.support.otlp import ReceivedSpan, Receiver
 from tests.support.trace_tree import TraceTree
 from tests.support.waiting import eventually
 from tests.support.web import Call, Web, serving
@@ -60,12 +60,6 @@ SONG_ORDER = Counter(
         "step make-offer": 1,
     }
 )
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """The catalogue of metrics, both ways: nothing is told that is not in it, and all that is in it is told."""
 
-import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 import httpx
-import pytest
 
 from broker import Backoff, Concurrency, NonRetriable, Run, Settings, actor
 from broker.instruments import EXPORTED, Metric
@@ -19,7 +17,7 @@ from ops.web.metrics import EXPOSED
 from ops.web.server import serving
 from schemas import Event
 from tests.ops.conftest import Cli
-from tests.support.otlp import Receiver, running_receiver
+from tests.support.otlp import Receiver
 from tests.support.waiting import eventually
 from tests.test_house import HOUSE
 
@@ -57,15 +55,6 @@ def hold(event: CatalogueAsked, run: Run) -> None:
 @actor()
 def halted(event: CatalogueTold, run: Run) -> None:
     raise AssertionError("it is paused")
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
-    with running_receiver() as receiver:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
-        yield receiver
 
 
 def exposed(settings: Settings) -> tuple[dict[str, str], dict[str, set[str]]]:

@@ -1,28 +1,15 @@
 """A trace begins at the door: the delivery's span, the publish inside it, and the run that carries it on."""
 
-import os
 import time
-from collections.abc import Iterator
 
 import httpx
-import pytest
 from pydantic import SecretStr
 
 from broker.testing import Stage
 from tests.ops.web.conftest import Serve
 from tests.ops.web.shop import WEBHOOKS
 from tests.ops.web.till import deliver, heard, stripe, stripe_event
-from tests.support.otlp import ReceivedSpan, Receiver, running_receiver
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
-    with running_receiver() as receiver:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
-        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-        yield receiver
+from tests.support.otlp import ReceivedSpan, Receiver
 
 
 def test_a_delivery_its_publish_and_its_run_are_one_trace(

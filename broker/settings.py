@@ -77,6 +77,8 @@ class Settings(EnvironmentSettings):
     cron_secret: SecretStr = SecretStr("")
     """Opens `POST /cron/{name}`: as a bearer token, or, as `whsec_…`, for Standard Webhooks signatures. Several may be separated
     by commas. Empty: nobody triggers schedules over HTTP."""
+    metrics_secret: SecretStr = SecretStr("")
+    """Opens `GET /metrics`, as a bearer token. Several may be separated by commas. Empty: it asks for nothing."""
     sign_in_time: timedelta = Field(default=timedelta(hours=12), gt=timedelta(0))
     """After this somebody who has signed in to the pages does so again."""
     hard_event_bytes: int = 1024 * 1024

@@ -11,6 +11,8 @@ from starlette.routing import Route
 from broker import Settings
 from broker.instruments import Metric
 from broker.metrics import BOUNDARIES, CRITICAL, PROCESS, QUEUE, SENT, Counts, read
+from broker.webhooks.secrets import split
+from ops.web.bearer import bearer_needed, bears
 from ops.web.desk import Desk
 from ops.web.gauges import GAUGES
 from ops.web.live import Live
@@ -61,10 +63,13 @@ class Exposition:
     def __init__(self, settings: Settings, live: Live) -> None:
         self._desk = Desk(settings, live)
         self._lease = settings.lease
+        self._secrets = split(settings.metrics_secret)
         self._text = ""
         self._read_at = 0.0
 
-    async def answer(self, _request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
+        if self._secrets and not bears(request, self._secrets):
+            return bearer_needed()
         if time.monotonic() - self._read_at > FRESH_SECONDS:
             found = await self._desk.keep(self._read)
             if isinstance(found, Response):

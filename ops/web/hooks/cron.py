@@ -1,6 +1,5 @@
 """`POST /cron/{name}`: somebody else's clock triggers a schedule. It publishes the schedule's event, and performs nothing."""
 
-import hmac
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -15,6 +14,7 @@ from broker.webhooks.deliveries import once
 from broker.webhooks.secrets import split
 from broker.webhooks.signatures import check_standard, key_of
 from ops.web.answers import answered, refused
+from ops.web.bearer import bearer_needed, bears
 from ops.web.body import BodyError, read_body
 from ops.web.desk import Desk, unset
 from ops.web.hooks.webhooks import MAX_ID, headers_of
@@ -41,9 +41,7 @@ class CronDoor:
         except BodyError as error:
             return refused(error.code, error.type, str(error))
         if not self._allowed(request, body):
-            return refused(
-                401, "credentials", "a bearer token or a signature is needed", www_authenticate="Bearer"
-            )
+            return bearer_needed("a bearer token or a signature is needed")
         schedule = self._schedules.get(request.path_params["name"])
         if schedule is None:
             return refused(404, "unknown", "no schedule of this name is declared here")
@@ -72,9 +70,7 @@ class CronDoor:
         """By a signature where there is one, else by the secret itself."""
         if SIGNED in request.headers:
             return _signed(request, body, self._secrets)
-        word, _, given = request.headers.get("authorization", "").partition(" ")
-        same = [hmac.compare_digest(given.strip().encode(), secret.encode()) for secret in self._secrets]
-        return word.lower() == "bearer" and any(same)
+        return bears(request, self._secrets)
 
 
 def _signed(request: Request, body: bytes, secrets: Sequence[str]) -> bool:

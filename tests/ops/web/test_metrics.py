@@ -46,6 +46,17 @@ def test_what_was_done_is_counted_and_what_stands_is_told(client: httpx.Client, 
     assert "canary" not in client.get("/metrics").text
 
 
+def test_with_a_secret_only_who_has_it_is_told(stage: Stage, serve: Serve) -> None:
+    settings = stage.settings.model_copy(update={"metrics_secret": SecretStr("newer, older")})
+    with httpx.Client(base_url=serve(settings), timeout=20) as client:
+        for given in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic newer"}):
+            refused = client.get("/metrics", headers=given)
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+            assert "callboard_" not in refused.text
+        for secret in ("newer", "older"):
+            assert client.get("/metrics", headers={"authorization": f"Bearer {secret}"}).status_code == 200
+
+
 def test_what_is_paused_is_a_gauge(client: httpx.Client, stage: Stage) -> None:
     with stage.database.once("test") as connection:
         pause(connection, "actor", "shop.ring", "ada")

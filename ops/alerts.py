@@ -50,7 +50,11 @@ def _alerts(patient: Patient, limits: AlertSettings) -> Iterator[Alert]:
             )
         return
     due, late = _due(patient)
-    if "rabbitmq" not in patient.trouble:
+    if patient.on_rabbitmq and (why := patient.trouble.get("actors")):
+        yield Alert(
+            "backlog", alarm=True, found=f"no queue is known without the code: {why}", limit="counted"
+        )
+    elif "rabbitmq" not in patient.trouble:
         waiting = due + _kept(patient) + _in_rabbitmq(patient)
         yield _counted("backlog", waiting, limits.backlog, "wait for a worker")
     yield Alert(

@@ -41,7 +41,7 @@ def try_again(event: EmailRetryDue, run: Run) -> TriedAgain:
 
 
 def given_up(db: Connection, wanted: EmailsSettings) -> list[UUID]:
-    """Oldest first."""
+    """Of each kind the oldest first."""
     row = db.execute(_NOW).fetchone()
     assert row is not None
     now: datetime = row[0]

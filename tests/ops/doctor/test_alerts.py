@@ -76,6 +76,14 @@ def test_events_in_queues_are_a_backlog_and_a_silent_worker_is_told(house: House
     assert found["workers"].startswith("0 alive, silent: ")
 
 
+def test_a_backlog_that_cannot_be_counted_is_no_small_one(house: House) -> None:
+    house.worker("desk")
+    house.set("APPS", "no_such_package")
+    found = alarms(house.cli, 1)
+    assert list(found) == ["backlog"]
+    assert "no queue is known without the code" in found["backlog"]
+
+
 @pytest.mark.parametrize("name", ["DATABASE_URL", "BROKER_URL"])
 def test_a_server_that_does_not_answer_gives_alarm_itself(name: str, house: House) -> None:
     house.worker("desk")

@@ -74,6 +74,9 @@ def test_a_backend_by_others_puts_each_chain_together(
 
         def whole() -> list[Stored] | None:
             spans = [span for span in phoenix.spans() if span.trace not in before]
+            # Schedules of the house may tick meanwhile: each tick is a trace of its own.
+            ticks = {span.trace for span in spans if span.name.endswith(".due")}
+            spans = [span for span in spans if span.trace not in ticks]
             return (
                 spans if {f"process {actor}" for actor in actors} <= {span.name for span in spans} else None
             )

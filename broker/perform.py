@@ -184,15 +184,15 @@ class Performer:
             return self._broker.transaction_doubted(record)
         run.release_transaction()
         work.settled = True
-        self._noted(work, end)
         self._broker.transaction_recorded(record, held)
+        self._noted(work, end)
 
     def _record(self, work: Work, end: End) -> None:
         if work.settled:
             return  # it was given up as stuck: that outcome stands
         work.settled = True
-        self._noted(work, end)
         self._settle(Record(work.claimed.id, work.claimed.fence, end=end), work)
+        self._noted(work, end)  # last: what counts must not stand in the way of what is recorded
 
     def _classify(self, work: Work, error: BaseException, core: Core | None = None) -> End | None:
         """None for a run that is not ours any more: nothing of it may be written."""

@@ -2,7 +2,9 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -16,6 +18,8 @@ from broker.work import Work
 
 log = structlog.get_logger(__name__)
 
+AGAIN_SECONDS = 5.0
+"""Between the tries to record the least that can be said of a run."""
 HAND_BACK_SECONDS = 2.0
 """How long a stopping process waits for room to hand a run back."""
 
@@ -64,28 +68,48 @@ class Settlement:
         pause = self._waits.pause(claimed.unread_for or timedelta(0))
         if pause is not None:
             end = End("queued", reason=UNREAD, delay=pause, unread=True)
-            return self._journal.submit(Record(claimed.id, claimed.fence, end=end), lambda _: then())
+            return self._journal.submit(
+                Record(claimed.id, claimed.fence, end=end), partial(self._gone, claimed, then)
+            )
         error = f"no actor is named {claimed.actor}: declare it again, or give its new name aliases=({claimed.actor!r},)"
         end = self._failures.given_up(claimed, "code changed", FailedAttempt("CodeChangedError", error))
-        return self._journal.submit(Record(claimed.id, claimed.fence, end=end), lambda _: then())
+        return self._journal.submit(
+            Record(claimed.id, claimed.fence, end=end), partial(self._gone, claimed, then)
+        )
+
+    def _gone(self, claimed: ClaimedRun, then: Callable[[], None], answer: Answer | BaseException) -> None:
+        then()
+        if isinstance(answer, BaseException):
+            self._say_least(claimed)
 
     def _refused(self, work: Work, error: BaseException) -> None:
         """A constraint, or a faulty statement of the author's: then the attempt has failed. If that is refused too, the least
-        that can be said is recorded, so that nothing is left running."""
-        claimed = work.claimed
-        if work.refusals == 0:
-            record = self.failed(work, error)
-        elif work.refusals == 1:
-            text = "PostgreSQL refused the outcome, and the failure too"
-            letter = DeadLetter("cannot be recorded", text, queue=claimed.actor)
-            record = Record(claimed.id, claimed.fence, end=End("failed", reason=letter.reason, dead=letter))
-        else:
-            log.error("outcome_refused", run_id=str(claimed.id), error=str(error))
-            return
-        work.refusals += 1
-        self._journal.submit(
-            record, lambda a: self._refused(work, a) if isinstance(a, BaseException) else None
-        )
+        that can be said is recorded."""
+
+        def failed(answer: Answer | BaseException) -> None:
+            if isinstance(answer, BaseException):
+                self._say_least(work.claimed)
+
+        self._journal.submit(self.failed(work, error), failed)
+
+    def _say_least(self, claimed: ClaimedRun) -> None:
+        """A dead letter without anything of the run, again and again until PostgreSQL takes it: this worker lives, so nobody
+        would take the run over. When the process ends, somebody does."""
+        text = "PostgreSQL refused the outcome, and the failure too"
+        letter = DeadLetter("cannot be recorded", text, queue=claimed.actor)
+        record = Record(claimed.id, claimed.fence, end=End("failed", reason=letter.reason, dead=letter))
+
+        def said(answer: Answer | BaseException) -> None:
+            if isinstance(answer, BaseException):
+                log.error(
+                    "outcome_refused", run_id=str(claimed.id), error=str(answer), again_in=AGAIN_SECONDS
+                )
+                later = threading.Timer(AGAIN_SECONDS, self._say_least, (claimed,))
+                later.daemon = True
+                later.start()
+
+        with suppress(JournalError):
+            self._journal.submit(record, said)
 
     def _count(self, change: int) -> None:
         with self._lock:

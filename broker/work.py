@@ -31,8 +31,6 @@ class Work:
     """Its thread is stuck and was replaced: the slot has been given back already."""
     cancelled: bool = False
     """The run was cancelled while this process performs it: nothing of the attempt counts any more."""
-    refusals: int = 0
-    """How often PostgreSQL has refused its outcome."""
 
     @property
     def key(self) -> tuple[UUID, int]:

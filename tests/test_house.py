@@ -1,5 +1,6 @@
 """The house rules that a machine can keep."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -28,6 +29,31 @@ def files(*patterns: str) -> list[Path]:
 def test_the_top_level_holds_the_rooms_and_nothing_else() -> None:
     names = {path.relative_to(HOUSE).parts[0] for path in files()}
     assert {name for name in names if not name.startswith(".")} - TOP_LEVEL == set()
+
+
+def test_every_clause_that_catches_everything_and_raises_nothing_is_accounted_for() -> None:
+    """`ops/docs/crash-points.md` says of each how what it was about ends."""
+    told = set(
+        re.findall(r"^\| `([\w/]+\.py)` \|", (HOUSE / "ops/docs/crash-points.md").read_text(), re.MULTILINE)
+    )
+    found = {
+        str(path.relative_to(HOUSE))
+        for path in files(*(f"{room}/*.py" for room in ROOMS))
+        for clause in ast.walk(ast.parse(path.read_text()))
+        if isinstance(clause, ast.ExceptHandler) and _catches_all(clause) and not _raises(clause)
+    }
+    assert found == told
+
+
+def _catches_all(clause: ast.ExceptHandler) -> bool:
+    names = (
+        {node.id for node in ast.walk(clause.type) if isinstance(node, ast.Name)} if clause.type else set()
+    )
+    return clause.type is None or not names.isdisjoint({"Exception", "BaseException"})
+
+
+def _raises(clause: ast.ExceptHandler) -> bool:
+    return any(isinstance(node, ast.Raise) for node in ast.walk(clause))
 
 
 def test_requirement_and_lock_files_name_no_address() -> None:

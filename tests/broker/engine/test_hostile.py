@@ -9,9 +9,14 @@ from typing import Any
 
 import dramatiq
 import pytest
+import structlog
 from dramatiq.middleware import SkipMessage
 
+from broker import settlement
+from broker.bodies import Bodies
 from broker.dead_letters import Filter, list_letters
+from broker.journal.claimed import ClaimedRun
+from broker.metrics import Metrics
 from broker.perform import Performer
 from broker.testing import Stage
 from broker.transports.base import WireMessage
@@ -220,6 +225,64 @@ def test_a_stuck_body_whose_end_cannot_be_told_is_never_forgotten(
     other = make_stage([cast.stick], settings={"threads": 1, "lease": timedelta(seconds=2)})
     eventually(lambda: [attempt for *_, attempt in statuses(other)] == [1] and letters(other) != [], 30)
     eventually(cast.came_back.is_set)
+
+
+BLOCKADE = """
+create function refuse() returns trigger language plpgsql as
+    'begin if new.status <> ''running'' then raise exception ''no''; end if; return new; end';
+create trigger refuse before update on run for each row execute function refuse()"""
+
+
+def test_a_run_of_which_nothing_can_be_recorded_is_not_left_running(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL refuses outcome, failure and the plainest words. This worker lives, so nobody would take the run over: it
+    says them again until they are taken."""
+    monkeypatch.setattr(settlement, "AGAIN_SECONDS", 0.2)
+    stage = make_stage([cast.answer])
+    stage.rows(BLOCKADE)
+    with structlog.testing.capture_logs() as logs:
+        stage.publish(cast.CastAnswered(n=1))
+        eventually(lambda: [line["event"] for line in logs].count("outcome_refused") >= 2, 20)
+    assert [status for _, status, _ in statuses(stage)] == ["running"] and letters(stage) == []
+
+    stage.rows("drop trigger refuse on run")
+    eventually(lambda: [status for _, status, _ in statuses(stage)] == ["failed"])
+    assert letters(stage) == [("cannot be recorded", None)]
+    stage.publish(cast.CastAnswered(n=2))
+    stage.drain()
+    assert diary == ["answered 1", "answered 2"]
+
+
+def test_an_orphan_whose_end_is_refused_is_not_left_running(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same of a run whose actor this process does not know."""
+    monkeypatch.setattr(settlement, "AGAIN_SECONDS", 0.2)
+
+    def disown(bodies: Bodies, claimed: ClaimedRun, lane: bool) -> None:
+        bodies._settlement.orphan(claimed, lambda: bodies._room.gone(lane))
+
+    monkeypatch.setattr(Bodies, "perform", disown)
+    stage = make_stage([cast.answer], settings={"unknown_grace": timedelta(0)})
+    stage.rows(BLOCKADE)
+    stage.publish(cast.CastAnswered(n=1))
+    eventually(lambda: [status for _, status, _ in statuses(stage)] == ["running"])
+    stage.rows("drop trigger refuse on run")
+    eventually(lambda: [status for _, status, _ in statuses(stage)] == ["failed"])
+    assert len(letters(stage)) == 1
+
+
+def test_what_counts_attempts_does_not_stand_in_the_way_of_their_outcomes(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_count(*_: object) -> None:
+        raise RuntimeError("lost count")
+
+    monkeypatch.setattr(Metrics, "note", lose_count)
+    stage = make_stage([cast.answer])
+    stage.publish(cast.CastAnswered(n=1))
+    eventually(lambda: [status for _, status, _ in statuses(stage)] == ["completed"])
 
 
 def test_a_key_that_cannot_be_made_is_parked_and_kills_nobody(make_stage: MakeStage) -> None:

@@ -84,6 +84,7 @@ class Workers:
     log: Path
     grace: timedelta
     heard: Callable[[str], None]
+    called: str = "workers"
     _ready: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -95,9 +96,10 @@ class Workers:
         heard: Callable[[str], None],
         *,
         pass_fds: Sequence[int] = (),
+        called: str = "workers",
     ) -> Self:
-        """`program` is a module that supervises, with its arguments; `pass_fds` it has open, too. From the main thread: when that
-        ends, the kernel ends it."""
+        """`program` is a module that supervises, with its arguments; `pass_fds` it has open, too; `called` is what errors say.
+        From the main thread: when that ends, the kernel ends it."""
         command = [sys.executable, "-m", *program]
         with log.open("a") as errors_to:
             process = subprocess.Popen(
@@ -106,7 +108,7 @@ class Workers:
                 pass_fds=pass_fds,
                 start_new_session=True,  # a Ctrl-C is for us, who stop things in order
             )  # fmt: skip
-        workers = cls(process, log, grace, heard)
+        workers = cls(process, log, grace, heard, called)
         threading.Thread(target=workers._listen, name="workers-print", daemon=True).start()
         return workers
 
@@ -124,14 +126,14 @@ class Workers:
             self.refuse_dead()
             if time.monotonic() > limit:
                 raise HouseError(
-                    f"the workers were not ready within {took(START_LIMIT)}; the end of {self.log}:\n{tail(self.log)}"
+                    f"the {self.called} were not ready within {took(START_LIMIT)}; the end of {self.log}:\n{tail(self.log)}"
                 )
 
     def refuse_dead(self) -> None:
         """Raises HouseError with the end of their log."""
         if self.process.poll() is not None:
             raise HouseError(
-                f"the workers ended with status {self.process.returncode}; the end of {self.log}:\n{tail(self.log)}"
+                f"the {self.called} ended with status {self.process.returncode}; the end of {self.log}:\n{tail(self.log)}"
             )
 
     def stop(self) -> None:

@@ -4,15 +4,15 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from broker import WebhookDelivery
 from schemas.orders import OrderPaid
+from schemas.webhooks import PAID_CHECKOUT
 
-PAID = frozenset({"checkout.session.completed", "checkout.session.async_payment_succeeded"})
 _SETTLED = frozenset({"paid", "no_payment_required"})
 
 
 def paid_order(delivery: WebhookDelivery) -> OrderPaid | None:
     """None for whatever else Stripe tells, such as a session whose money is on its way. One session is one order: without an
     `order_id` in its metadata, its id follows from the session's. Raises pydantic's ValidationError for a wish that is none."""
-    if delivery.topic not in PAID:
+    if delivery.topic not in PAID_CHECKOUT:
         return None
     session = delivery.payload["data"]["object"]
     if session.get("payment_status") not in _SETTLED:

@@ -6,10 +6,8 @@ from pydantic import ValidationError
 
 from broker import NonRetriable, Run, actor
 from schemas.products import ProductScrapeRequested
-from schemas.webhooks import WebhookReceived
+from schemas.webhooks import PAID_CHECKOUT, WebhookReceived
 
-PAYMENTS = frozenset({"checkout.session.completed", "checkout.session.async_payment_succeeded"})
-"""They come here only where their webhook could not read them, or has nobody to tell. Somebody has paid: a person has to look."""
 PRODUCT_TOPICS = frozenset({"product.created", "product.updated", "product.price.updated"})
 
 
@@ -17,7 +15,8 @@ PRODUCT_TOPICS = frozenset({"product.created", "product.updated", "product.price
 def dispatch(event: WebhookReceived, run: Run) -> ProductScrapeRequested | None:
     """A product that was made or changed is looked at where customers see it. Raises NonRetriable for a delivery that names no
     product or no page: sent again it would name none either; and for a payment that became no order."""
-    if event.topic in PAYMENTS and not _on_its_way(event):
+    if event.topic in PAID_CHECKOUT and not _on_its_way(event):
+        # It comes here only where its webhook could not read it. Somebody has paid: a person has to look.
         raise NonRetriable(
             f"delivery {event.delivery_id} of {event.provider} ({event.topic}) is a payment that became no order: see "
             f"`callboard webhooks {event.provider}`"

@@ -2,8 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -50,7 +49,7 @@ NOWHERE = Tracing()
 
 
 class Round:
-    """Everything one round owns; `opened` makes it and takes it down."""
+    """Everything one round owns; `close` takes it down."""
 
     def __init__(
         self,
@@ -158,25 +157,9 @@ class Round:
         return psycopg.connect(self.job.dsn, autocommit=True, options=f"-c search_path={schema}")
 
 
-@contextmanager
-def opened(
-    servers: Servers,
-    side: Side,
-    scenario: Scenario,
-    threads: int,
-    events: int,
-    tracing: Tracing = NOWHERE,
-) -> Generator[Round]:
-    made = Round(servers, side, scenario, threads, events, tracing)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
 def backlog(servers: Servers, side: Side, scenario: Scenario, threads: int, events: int) -> Outcome:
     """Publish all, then let one worker process take them."""
-    with opened(servers, side, scenario, threads, events) as work:
+    with closing(Round(servers, side, scenario, threads, events)) as work:
         enqueue = work.publish(range(events))
         drain = work.drain()
         made = work.outcome(enqueue=enqueue, drain=drain)
@@ -186,7 +169,7 @@ def backlog(servers: Servers, side: Side, scenario: Scenario, threads: int, even
 
 def traced(servers: Servers, scenario: Scenario, threads: int, events: int, tracing: Tracing) -> float:
     """Seconds of CPU that our worker spends on a backlog, spans sent to the last."""
-    with opened(servers, "ours", scenario, threads, events, tracing) as work:
+    with closing(Round(servers, "ours", scenario, threads, events, tracing)) as work:
         work.publish(range(events))
         work.drain()
         work.prove()
@@ -196,7 +179,7 @@ def traced(servers: Servers, scenario: Scenario, threads: int, events: int, trac
 
 def paced(servers: Servers, side: Side, scenario: Scenario, threads: int, events: int) -> Outcome:
     """One event each 20 ms, each told by its body in milliseconds since it was published."""
-    with opened(servers, side, scenario, threads, events) as work:
+    with closing(Round(servers, side, scenario, threads, events)) as work:
         work.worker.say("go")
         due = time.monotonic() + 0.5
         for number in range(events):
@@ -212,7 +195,7 @@ def paced(servers: Servers, side: Side, scenario: Scenario, threads: int, events
 
 def delayed(servers: Servers, side: Side, threads: int, events: int) -> Outcome:
     """Many events that are due in an hour, then one that is due in two seconds: what the worker grew by, and how late it was."""
-    with opened(servers, side, "delayed", threads, events) as work:
+    with closing(Round(servers, side, "delayed", threads, events)) as work:
         work.worker.say("go")
         work.publish(range(1))
         time.sleep(0.5)

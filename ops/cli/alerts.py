@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ops.alert_settings import AlertSettings
-from ops.alerts import Alert
-from ops.alerts import check as checked
 from ops.cli.screen import console, emit_json, table
 from ops.cli.session import settings_of_command
+from ops.doctor.alert_settings import AlertSettings
+from ops.doctor.alerts import Alert
+from ops.doctor.alerts import check as checked
 
 app = typer.Typer(
     no_args_is_help=True, help="What should wake somebody: backlog, failures, dead letters, workers."

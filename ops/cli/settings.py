@@ -9,9 +9,9 @@ from pydantic_settings import BaseSettings
 from rich.text import Text
 
 from broker import ConfigurationError, Settings, load_settings
-from ops.alert_settings import AlertSettings
 from ops.boot import load
 from ops.cli.screen import console, emit_json, errors, table
+from ops.doctor.alert_settings import AlertSettings
 from ops.setting_rows import SettingGroup, SettingRow, read_groups
 from ops.settings_page import settings_page
 

@@ -52,7 +52,7 @@ class Pages:
     def _standby(self) -> Workers:
         number = self._socket.fileno()
         program = ["ops.dev.pages", str(number)]
-        return Workers.start(program, self._log, GRACE, self._heard, pass_fds=(number,))
+        return Workers.start(program, self._log, GRACE, self._heard, pass_fds=(number,), called="pages")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings
 from broker import Settings
 from broker.environment import FILE, variable
 from broker.wiring import nearest
-from ops.alert_settings import AlertSettings
+from ops.doctor.alert_settings import AlertSettings
 from ops.doctor.finding import Remarks, fail, ok, some, warn
 from ops.doctor.patient import Patient, on_this_machine
 from ops.setting_rows import read_groups

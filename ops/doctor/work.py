@@ -12,7 +12,7 @@ VERY_LATE = timedelta(minutes=1)
 """A leader looks four times a second, so a row a minute late is not being looked at."""
 
 # Served by run_due and outbox_due.
-_DUE = "select count(*), clock() - min(due_at) from run where due_at < clock()"
+DUE = "select count(*), clock() - min(due_at) from run where due_at < clock()"
 _OUTBOX = "select count(*), clock() - min(send_at) from outbox where send_at < clock()"
 # Served by schedule_due.
 _SCHEDULES = """
@@ -28,14 +28,14 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
   and l.database = (select oid from pg_database where datname = current_database())
   and l.classid = (%(key)s::bigint >> 32)::int::oid and l.objid = (%(key)s::bigint & 4294967295)::oid"""
 # Served by dead_letter_open.
-_LETTERS = "select count(*) from dead_letter where settled_at is null and reason <> 'unheard'"
+OPEN_LETTERS = "select count(*) from dead_letter where settled_at is null and reason <> 'unheard'"
 _UNHEARD = """
 select coalesce(event_type, ''), count(*) from dead_letter where settled_at is null and reason = 'unheard'
 group by event_type order by event_type"""
 
 
 def due_runs(patient: Patient) -> Remarks:
-    yield from _lag(patient, _DUE, "run(s) due", "a worker wakes them: start one; or see `leader`")
+    yield from _lag(patient, DUE, "run(s) due", "a worker wakes them: start one; or see `leader`")
 
 
 def outbox(patient: Patient) -> Remarks:
@@ -116,7 +116,7 @@ def orphans(patient: Patient) -> Remarks:
 
 
 def dead_letters(patient: Patient) -> Remarks:
-    (count,) = patient.one(_LETTERS)
+    (count,) = patient.one(OPEN_LETTERS)
     if count:
         yield warn(f"{count} dead letter(s) are open", "`callboard dead list`, then replay or discard")
     else:

@@ -11,8 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from actors.orders.settings import OrdersSettings
 from broker import ConfigurationError, EnvironmentSettings, Settings, load_settings
-from ops.alert_settings import AlertSettings
 from ops.boot import load
+from ops.doctor.alert_settings import AlertSettings
 from ops.setting_rows import read_groups
 from tests.ops.conftest import Cli
 from tests.test_house import HOUSE

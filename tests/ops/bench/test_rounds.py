@@ -1,11 +1,13 @@
 """Both sides do each scenario for real, in miniature; a round that was not done once is no round."""
 
+from contextlib import closing
+
 import pytest
 from psycopg import connect
 
 from ops.bench.figures import BenchError, Servers, Side
 from ops.bench.job import Scenario
-from ops.bench.rounds import backlog, delayed, opened, paced
+from ops.bench.rounds import Round, backlog, delayed, paced
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.rabbitmq import EmbeddedRabbit
 from tests.support.servers import Rabbit
@@ -44,7 +46,7 @@ def test_a_delayed_event_comes_when_it_is_due(servers: Servers) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_row_too_many_is_found(servers: Servers, side: Side) -> None:
-    with opened(servers, side, "chain", 2, 5) as work:
+    with closing(Round(servers, side, "chain", 2, 5)) as work:
         work.publish(range(5))
         work.drain()
         schema = work.job.namespace if side == "ours" else "public"
@@ -56,7 +58,7 @@ def test_a_row_too_many_is_found(servers: Servers, side: Side) -> None:
 
 
 def test_a_run_that_needed_a_second_attempt_is_found(servers: Servers) -> None:
-    with opened(servers, "ours", "tiny", 2, 5) as work:
+    with closing(Round(servers, "ours", "tiny", 2, 5)) as work:
         work.publish(range(5))
         work.drain()
         with connect(work.job.dsn, options=f"-c search_path={work.job.namespace}") as connection:

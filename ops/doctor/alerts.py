@@ -6,21 +6,20 @@ from datetime import datetime, timedelta
 
 from broker import Settings
 from broker.retention import before
-from ops.alert_settings import AlertSettings
+from ops.doctor.alert_settings import AlertSettings
 from ops.doctor.finding import rough
 from ops.doctor.patient import Patient, admitted
+from ops.doctor.work import DUE, OPEN_LETTERS
 
 LEAST_RUNS = 20
 """Below so many finished runs a share of failures says nothing."""
 
-_DUE = "select count(*), coalesce(max(clock() - due_at), interval '0') from run where due_at < clock()"
 _KEPT = "select (select count(*) from delivery), (select count(*) from outbox where send_at < clock())"
 # Ids are in order of time; there is no index on when a run finished.
 _FINISHED = """
 select count(*) filter (where status = 'failed'), count(*) filter (where status in ('completed', 'failed'))
 from run where id > %(since)s"""
 _BEGAN = "select clock() - %(window)s::interval"
-_LETTERS = "select count(*) from dead_letter where settled_at is null and reason <> 'unheard'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def _alerts(patient: Patient, limits: AlertSettings) -> Iterator[Alert]:
     yield Alert(
         "late", late > limits.late, f"a run is due for {rough(late)}" if late else "none", rough(limits.late)
     )
-    (letters,) = patient.one(_LETTERS)
+    (letters,) = patient.one(OPEN_LETTERS)
     yield _counted("dead letters", _number(letters), limits.dead_letters, "open")
     yield _failures(patient, limits)
     yield _workers(patient)
@@ -87,9 +86,8 @@ def _workers(patient: Patient) -> Alert:
 
 
 def _due(patient: Patient) -> tuple[int, timedelta]:
-    count, late = patient.one(_DUE)
-    assert isinstance(late, timedelta)
-    return _number(count), late
+    count, late = patient.one(DUE)
+    return _number(count), late if isinstance(late, timedelta) else timedelta(0)
 
 
 def _kept(patient: Patient) -> int:
